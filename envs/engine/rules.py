@@ -1,0 +1,223 @@
+"""The contract a world fulfils: plain scalar rules over one record, named in a `World`.
+
+A world states its `STATE` record, its rules, its spaces and its tunables. The engine does the rest once for all
+worlds: it compiles the rules, batches them, seeds, resets, truncates, keeps statistics and speaks the APIs.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from gymnasium import spaces
+
+DEBUG = os.environ.get("QUINTET_DEBUG", "") not in ("", "0")
+"""True under QUINTET_DEBUG=1: rules stay ordinary Python, in which a breakpoint stops."""
+
+real = np.float64 if os.environ.get("QUINTET_REAL") == "float64" else np.float32
+"""The type of every real number in rules: float32; float64 under QUINTET_REAL=float64, for numeric tests on the CPU."""
+
+Rule = Callable[..., Any]
+F = TypeVar("F", bound=Rule)
+Phases = Rule | Sequence[Rule | tuple[Rule, int]]
+
+ENGINE_FIELDS = (
+    "seed world episode tick param key terminated truncated ended control next_control action reward returns".split()
+)
+ARGUMENTS = ("state", "params", "tables", "index", "seat", "obs", "mask")
+
+
+def rule(function: F) -> F:
+    """Marks a scalar function as a rule: compiled by numba, callable from other rules on the CPU and on CUDA.
+
+    Under QUINTET_DEBUG=1 the function comes back as it is.
+    """
+    if DEBUG:
+        return function
+    from numba import njit
+
+    return njit(error_model="numpy", nogil=True)(function)  # pyright: ignore[reportReturnType]
+
+
+def plain(function: Rule) -> Callable[..., Any]:
+    """The ordinary Python function behind a rule."""
+    return getattr(function, "py_func", function)
+
+
+class ActionLayout(NamedTuple):
+    """How a row of the action mask divides, and which later parts of an action a verb uses.
+
+    The mask's columns are `sizes[0]` for the first part (the verb), then for each later part j one block of
+    `sizes[j]` columns per kind, in the order of the kinds.
+    """
+
+    sizes: tuple[int, ...]
+    """The number of choices of each part, e.g. (verbs, targets, directions)."""
+    kinds: tuple[tuple[int, ...], ...] = ()
+    """For each later part: the block of its mask that each verb uses, -1 where the verb does not use the part."""
+
+    @property
+    def num_blocks(self) -> tuple[int, ...]:
+        """Mask blocks of each later part."""
+        return tuple(max(kinds) + 1 for kinds in self.kinds)
+
+    @property
+    def num_columns(self) -> int:
+        """Columns of the mask, M."""
+        blocks = zip(self.num_blocks, self.sizes[1:], strict=True)
+        return self.sizes[0] + sum(count * size for count, size in blocks)
+
+
+class ObsField(NamedTuple):
+    """One named slice of a flat observation row."""
+
+    slice: slice
+    shape: tuple[int, ...]
+    kind: str = ""
+    units: str = ""
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class World:
+    """A world: its record, rules, spaces and tunables, and nothing more.
+
+    The rules named here ask for what they need by argument name: `state` (one record), `params` (this world's row of
+    tunables), `tables` (flat arrays by name), `index` (of the phase's extent), `seat`, `obs`, `mask`.
+
+    Raises:
+        ValueError: a field name that the engine owns, a rule argument it doesn't know, a space it can't batch.
+    """
+
+    name: str
+    state: np.dtype
+    """The record of one world: scalars and fixed-size arrays. The engine adds `ENGINE_FIELDS`."""
+    reset: Phases
+    """Writes every field of `state` at tick 0 of an episode."""
+    step: Phases
+    """One tick. Phases are rules or (rule, extent); within a phase nobody reads what another index writes."""
+    observe: Phases
+    """Pure: writes every element of `obs`, one seat's row, in the space's shape (Discrete: `obs[0]`)."""
+    observation_space: spaces.Space
+    """One seat's: Box (float32 or uint8) or Discrete."""
+    action_space: spaces.Space
+    """One seat's: Discrete, MultiDiscrete or a one-dimensional Box."""
+    params: np.ndarray | None = None
+    """`[R]` records of tunables; world i starts with row i % R."""
+    tables: dict[str, np.ndarray] = field(default_factory=dict)
+    """Flat one-dimensional arrays (map cells, costs, unit data) by name."""
+    num_seats: int = 1
+    max_episode_steps: int | Sequence[int] = 0
+    """Ticks until the engine truncates; 0 is never; a sequence gives one a row of `params`."""
+    mask: Rule | None = None
+    """Writes one seat's row of legal actions, `[M]` bool."""
+    action_layout: ActionLayout | None = None
+    """How the mask divides; by default the parts of the action space side by side."""
+    obs_layout: dict[str, ObsField] | None = None
+    scripted_levels: int = 0
+    """Levels of scripted players in the rules: `state.control[seat]` runs from 0 (the caller) to this."""
+    draw: Callable[..., None] | None = None
+    """`draw(canvas, state, params, tables)` paints one record; it never steps."""
+    draw_size: tuple[int, int] = (600, 400)
+    render_fps: int = 30
+    validate: Callable[[np.ndarray], None] | None = None
+    """Raises ValueError for records (`[num_worlds]`) whose indices compiled code could not trust."""
+
+    def __post_init__(self) -> None:
+        self._check_state()
+        self._check_spaces()
+        for part in ("reset", "step", "observe"):
+            for function, _ in phases(getattr(self, part)):
+                self._check_arguments(part, function)
+        if self.mask is not None:
+            self._check_arguments("mask", self.mask)
+            if self.action_layout is None:
+                object.__setattr__(self, "action_layout", default_layout(self.action_space))
+
+    def _check_state(self) -> None:
+        if self.state.names is None:
+            raise ValueError(f"{self.name}: state must be a structured dtype with named fields, got {self.state}")
+        if taken := sorted(set(self.state.names) & set(ENGINE_FIELDS)):
+            raise ValueError(f"{self.name}: the engine owns the state fields {taken}; give yours other names")
+        for key, table in self.tables.items():
+            if table.ndim != 1:
+                raise ValueError(f"{self.name}: table {key!r} must be flat, got shape {table.shape}; use .ravel()")
+
+    def _check_spaces(self) -> None:
+        if not isinstance(self.observation_space, spaces.Box | spaces.Discrete):
+            raise ValueError(f"{self.name}: an observation is a Box or Discrete, got {self.observation_space}")
+        action = self.action_space
+        flat_box = isinstance(action, spaces.Box) and len(action.shape) == 1
+        if not (flat_box or isinstance(action, spaces.Discrete | spaces.MultiDiscrete)):
+            raise ValueError(f"{self.name}: an action is a Discrete, MultiDiscrete or one-dimensional Box, got {action}")
+        if np.any(np.asarray(getattr(action, "start", 0)) != 0) or getattr(self.observation_space, "start", 0) != 0:
+            raise ValueError(f"{self.name}: discrete spaces count from 0; leave `start` out")
+        if isinstance(action, spaces.MultiDiscrete) and action.nvec.ndim != 1:
+            raise ValueError(f"{self.name}: a MultiDiscrete action has one dimension, got nvec of {action.nvec.shape}")
+
+    def _check_arguments(self, part: str, function: Rule) -> None:
+        if unknown := [a for a in arguments(function) if a not in ARGUMENTS]:
+            raise ValueError(
+                f"{self.name}: {part} rule {plain(function).__name__} asks for {unknown}; "
+                f"the engine gives {', '.join(ARGUMENTS)}"
+            )
+
+
+def phases(declared: Phases) -> list[tuple[Rule, int]]:
+    """A declaration of phases as a list of (rule, extent)."""
+    if callable(declared):
+        return [(declared, 1)]
+    return [phase if isinstance(phase, tuple) else (phase, 1) for phase in declared]
+
+
+def arguments(function: Rule) -> list[str]:
+    """The names of a rule's arguments."""
+    return list(inspect.signature(plain(function)).parameters)
+
+
+def default_layout(space: spaces.Space) -> ActionLayout:
+    """The parts of a Discrete or MultiDiscrete space side by side, none depending on another."""
+    if isinstance(space, spaces.Discrete):
+        return ActionLayout((int(space.n),))
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes = tuple(int(n) for n in space.nvec)
+        return ActionLayout(sizes, tuple((0,) * sizes[0] for _ in sizes[1:]))
+    raise ValueError(f"only Discrete and MultiDiscrete actions have a mask, got {space}")
+
+
+def record_dtype(world: World) -> np.dtype:
+    """The full record of one world: the engine's fields, then the author's, aligned."""
+    seats, space = world.num_seats, world.action_space
+    discrete = not isinstance(space, spaces.Box)
+    action = np.dtype(((np.int32 if discrete else real), (seats, *(space.shape or ()))))
+    engine: list[tuple[str, Any]] = [
+        ("key", np.uint64),
+        ("seed", np.uint64),
+        ("world", np.int32),
+        ("episode", np.int32),
+        ("tick", np.int32),
+        ("param", np.int32),
+        ("terminated", np.uint8),
+        ("truncated", np.uint8),
+        ("ended", np.uint8),
+        ("control", np.int32, (seats,)),
+        ("next_control", np.int32, (seats,)),
+        ("action", action),
+        ("reward", real, (seats,)),
+        ("returns", real, (seats,)),
+    ]
+    own = [(name, world.state[name]) for name in world.state.names or ()]
+    return np.dtype(engine + own, align=True)
+
+
+def param_records(world: World) -> np.ndarray:
+    """The rows of tunables `[R]`, with the engine's `max_episode_steps` behind the author's fields."""
+    own = world.params if world.params is not None else np.zeros(1, np.dtype([]))
+    own_fields = [(name, own.dtype[name]) for name in own.dtype.names or ()]
+    rows = np.zeros(len(own), np.dtype([*own_fields, ("max_episode_steps", np.int32)], align=True))
+    for name, _ in own_fields:
+        rows[name] = own[name]
+    rows["max_episode_steps"] = world.max_episode_steps
+    return rows

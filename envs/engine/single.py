@@ -1,0 +1,95 @@
+"""One world, one seat, as an ordinary `gymnasium.Env`: a batch of one without autoreset."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+
+from envs.engine.rules import ActionLayout
+from envs.engine.vector import NumpyVectorEnv, one_seat
+from envs.registration import load_world, split_options
+
+
+class SingleEnv(gymnasium.Env):
+    """World 0 of a batch: the same games as row 0 of `envs.make_vec` with the same seed.
+
+    Where the world has masks, `info["action_mask"]` has the form that `action_space.sample(mask)` takes.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 30}  # noqa: RUF012
+
+    def __init__(self, world: str, render_mode: str | None = None, **options: Any) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f'render_mode must be "human" or "rgb_array", got {render_mode!r}')
+        batch_options, world_options = split_options(options)
+        seats = one_seat(batch_options.pop("seats", (0,)))
+        batch_options["autoreset_mode"] = "Disabled"
+        self.worlds = NumpyVectorEnv(
+            load_world(world, **world_options), 1, seats=seats, render_mode=render_mode, num_threads=1, **batch_options
+        )
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": self.worlds.world.render_fps}
+        self.observation_space = self.worlds.single_observation_space
+        self.action_space = self.worlds.single_action_space
+        self.action_layout = self.worlds.action_layout
+        self._seeded = "seed" in batch_options
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Starts episode 0 of a seed, or the next episode."""
+        super().reset(seed=seed)
+        if seed is None and not self._seeded:
+            seed = int(self.np_random.integers(2**62))
+        self._seeded = True
+        obs, infos = self.worlds.reset(seed=seed)
+        if self.render_mode == "human":
+            self.render()
+        return obs[0], self._info(infos)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One tick.
+
+        Raises:
+            ResetNeeded: the episode has ended, or none has begun.
+            ValueError: the action is not in the action space.
+        """
+        record = self.worlds.state[0]
+        if record.ended or record.episode < 0:
+            raise ResetNeeded("no episode is under way: call reset() before step()")
+        obs, rewards, terminated, truncated, infos = self.worlds.step(np.asarray(action)[None])
+        if self.render_mode == "human":
+            self.render()
+        return obs[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), self._info(infos)
+
+    def render(self) -> np.ndarray | None:
+        """uint8 `[height, width, 3]` under "rgb_array"; paints the window under "human"."""
+        pictures = self.worlds.render()
+        return None if pictures is None else pictures[0]
+
+    def action_masks(self) -> np.ndarray:
+        """The current mask as one bool row `[M]`, as sb3-contrib calls for it."""
+        return self.worlds.action_masks()[0]
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        self.worlds.close()
+
+    def _info(self, infos: dict[str, Any]) -> dict[str, Any]:
+        if self.action_layout is None:
+            return {}
+        return {"action_mask": sample_mask(self.action_space, self.action_layout, infos["action_mask"][0])}
+
+
+def sample_mask(space: spaces.Space, layout: ActionLayout, row: np.ndarray) -> Any:
+    """A mask row `[M]` in the form that `space.sample(mask)` takes: int8, one array a part.
+
+    A later part's mask depends on the verb; here it is what any verb allows.
+    """
+    parts = [row[: layout.sizes[0]]]
+    start = layout.sizes[0]
+    for size, blocks in zip(layout.sizes[1:], layout.num_blocks, strict=True):
+        parts.append(row[start : start + size * blocks].reshape(blocks, size).any(axis=0))
+        start += size * blocks
+    masks = tuple(part.astype(np.int8) for part in parts)
+    return masks[0] if isinstance(space, spaces.Discrete) else masks

@@ -1,0 +1,400 @@
+"""The batched environment: many worlds in one array of records, torch tensors in and out."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from envs.engine import compile as compiler
+from envs.engine.random import seed_word
+from envs.engine.rules import World, param_records, record_dtype
+
+MODES = {
+    AutoresetMode.NEXT_STEP: compiler.NEXT_STEP,
+    AutoresetMode.SAME_STEP: compiler.SAME_STEP,
+    AutoresetMode.DISABLED: compiler.DISABLED,
+}
+WORLDS_PER_THREAD = 128
+"""Fewer worlds than this a thread, and the serial kernel is faster than waking the threads."""
+
+Seeds = int | Sequence[int] | None
+Out = Mapping[str, torch.Tensor]
+
+
+class WorldVectorEnv(gymnasium.vector.VectorEnv):
+    """`num_worlds` copies of a world, stepped together; a row of the batch is a seat of a world.
+
+    World i with seed s plays the same game whatever the batch size, the number of threads or the device: randomness
+    is a function of (seed, world index, episode, tick, stream). That is not Gymnasium's `seed + i`.
+
+    Attributes:
+        num_envs: rows, `num_worlds * num_seats`, the seats of a world side by side.
+        num_worlds, num_seats, seats: the worlds, the caller's seats of each, and which these are.
+        device: where the tensors are.
+        state: the records `[num_worlds]` as a NumPy recarray that shares their memory.
+        params: the rows of tunables `[R]` as a NumPy recarray; world i reads row `state.param[i]`.
+        action_layout: how an action mask divides, or None where the world has no masks.
+        obs_layout: name -> slice, shape, kind, units and scale of the observation, or None.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        num_worlds: int,
+        *,
+        seed: int = 0,
+        seats: str | Sequence[int] | None = None,
+        num_threads: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        if num_worlds < 1:
+            raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
+        self.world = world
+        self.device = torch.device("cpu")
+        self.render_mode = render_mode
+        self.num_worlds = num_worlds
+        self.seats = _seats(world, seats)
+        self.num_seats = len(self.seats)
+        self.num_envs = num_worlds * self.num_seats
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {
+            "autoreset_mode": self.autoreset_mode,
+            "render_modes": ["human", "rgb_array"],
+            "render_fps": world.render_fps,
+        }
+        self.single_observation_space = world.observation_space
+        self.single_action_space = world.action_space
+        self.observation_space = batch_space(world.observation_space, self.num_envs)
+        self.action_space = batch_space(world.action_space, self.num_envs)
+        self.action_layout = world.action_layout if world.mask is not None else None
+        self.obs_layout = world.obs_layout
+        self._kernels = compiler.kernels(world)
+        self._mode = MODES[self.autoreset_mode]
+        self._canvas: Any = None
+        self._allocate(seed)
+        self.set_threads(num_threads or torch.get_num_threads())
+
+    def _allocate(self, seed: int) -> None:
+        dtype, world = record_dtype(self.world), self.world
+        self._records = torch.zeros(self.num_worlds * dtype.itemsize, dtype=torch.uint8)
+        self._state = self._records.numpy().view(dtype)
+        params = param_records(world)
+        self._param_bytes = torch.from_numpy(params.view(np.uint8).reshape(-1).copy())
+        self._params = self._param_bytes.numpy().view(params.dtype)
+        self.state = self._state.view(np.recarray)
+        self.params = self._params.view(np.recarray)
+        self._tables = tuple(np.ascontiguousarray(table) for table in world.tables.values())
+        if compiler.DEBUG:
+            self._state, self._params = self.state, self.params
+        self._state["param"] = np.arange(self.num_worlds) % len(params)
+        caller = np.isin(np.arange(world.num_seats), self.seats)
+        self._state["next_control"] = np.where(caller, 0, min(1, world.scripted_levels))
+        self._layout = hashlib.sha256(repr((world.name, dtype.descr, params.dtype.descr)).encode()).hexdigest()[:16]
+        self._seats = np.asarray(self.seats, np.int32)
+        columns = self.action_layout.num_columns if self.action_layout else 0
+        self._mask_shape = (self.num_envs if columns else 0, columns)
+        self._obs_shape = (self.num_envs, *(world.observation_space.shape or ()))
+        self._obs_dtype = world.observation_space.dtype
+        discrete = not isinstance(world.action_space, spaces.Box)
+        self._action_dtype = np.dtype(np.int64 if discrete else np.float32)
+        self._num_parts = int(np.prod(world.action_space.shape or (1,)))
+        self._reseed(seed)
+
+    def _reseed(self, seed: int | Sequence[int]) -> None:
+        """Before episode 0 of the seed, or of each world's own."""
+        if isinstance(seed, int | np.integer):
+            self._state["seed"] = seed_word(int(seed))
+            self._state["world"] = np.arange(self.num_worlds)
+        else:
+            if len(seed) != self.num_worlds:
+                raise ValueError(f"seeds: got {len(seed)} for {self.num_worlds} worlds; give one int or one a world")
+            self._state["seed"] = [seed_word(int(one)) for one in seed]
+            self._state["world"] = 0
+        self._state["episode"] = -1
+
+    def set_threads(self, num_threads: int) -> None:
+        """How many threads step the worlds; results don't depend on it."""
+        if num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+        self.num_threads = num_threads
+        self._parallel = num_threads > 1 and self.num_worlds >= WORLDS_PER_THREAD * num_threads
+
+    def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Starts the next episode of every world, or episode 0 of a new seed.
+
+        Args:
+            seed: an int for all, or one a world (each then plays as world 0 of its own seed).
+            options: {"reset_mask": bool `[num_envs]`} resets only the worlds of those rows.
+
+        Returns:
+            observations `[num_envs, ...]` and infos, with "action_mask" where the world has masks.
+        """
+        if seed is not None:
+            self._reseed(seed)
+        obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
+        selected = self._selected(options or {})
+        self._kernels.reset(selected, self._state, self._params, *self._tables, self._seats, obs, mask)
+        return self._wrap(obs), self._mask_info(mask)
+
+    def _selected(self, options: dict[str, Any]) -> np.ndarray:
+        if unknown := sorted(set(options) - {"reset_mask"}):
+            raise ValueError(f"reset options {unknown} are unknown; the one there is: 'reset_mask'")
+        if "reset_mask" not in options:
+            return np.ones(self.num_worlds, np.bool_)
+        rows = np.asarray(options["reset_mask"], np.bool_)
+        if rows.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask must be [{self.num_envs}], got {list(rows.shape)}")
+        rows = rows.reshape(self.num_worlds, self.num_seats)
+        if (rows.any(axis=1) != rows.all(axis=1)).any():
+            raise ValueError("reset_mask splits a world: its seats are reset together")
+        return rows[:, 0].copy()
+
+    def step(self, actions: Any, out: Out | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One tick of every world.
+
+        Args:
+            actions: `[num_envs]` or `[num_envs, parts]`, integers or float32 (clipped to the space's bounds), of any
+                strides.
+            out: contiguous tensors "obs", "rewards", "terminated", "truncated" and, where there are masks,
+                "action_mask", to write in place; without it the results are fresh.
+
+        Returns:
+            obs `[num_envs, ...]`, rewards float32 `[num_envs]`, terminated and truncated bool `[num_envs]`, infos:
+            "action_mask" bool `[num_envs, M]` where the world has masks; where a row ended, "episode" {"r", "l"} with
+            "_episode", and under SAME_STEP "final_obs" `[num_envs, ...]` (zero elsewhere) with "_final_obs".
+
+        Raises:
+            ValueError: an action outside the space, or tensors of another shape; no world has stepped then.
+        """
+        results = self._buffers() if out is None else self._views(out)
+        rows = self.num_envs
+        final_obs = np.zeros(self._obs_shape if self._mode == compiler.SAME_STEP else (0, *self._obs_shape[1:]), self._obs_dtype)
+        returns, lengths = np.zeros(rows, np.float32), np.zeros(rows, np.int64)
+        arrays = (self._actions(actions), *results, final_obs, returns, lengths)
+        num_ended = self._run(*arrays)
+        if num_ended < 0:
+            raise ValueError(self._bad_action(-1 - num_ended, actions))
+        obs, mask, rewards, terminated, truncated = results
+        infos = self._mask_info(mask) if out is None else ({"action_mask": out["action_mask"]} if self.action_layout else {})
+        if num_ended:
+            ended = terminated | truncated
+            infos["episode"] = {"r": self._wrap(returns), "l": self._wrap(lengths)}
+            infos["_episode"] = self._wrap(ended)
+            if self._mode == compiler.SAME_STEP:
+                infos["final_obs"], infos["_final_obs"] = self._wrap(final_obs), infos["_episode"]
+        if out is not None:
+            return out["obs"], out["rewards"], out["terminated"], out["truncated"], infos
+        return self._wrap(obs), self._wrap(rewards), self._wrap(terminated), self._wrap(truncated), infos
+
+    def _run(self, *arrays: np.ndarray) -> int:
+        fixed = (self._state, self._params, *self._tables, self._seats, self._mode)
+        if not self._parallel or compiler.DEBUG:
+            return self._kernels.step(1, *fixed, *arrays)
+        with compiler.PARALLEL:
+            import numba
+
+            threads = min(self.num_threads, numba.config.NUMBA_NUM_THREADS)  # pyright: ignore
+            numba.set_num_threads(threads)
+            return self._kernels.step_parallel(threads, *fixed, *arrays)
+
+    def _actions(self, actions: Any) -> np.ndarray:
+        array = actions.numpy() if isinstance(actions, torch.Tensor) else np.asarray(actions)
+        if array.dtype != self._action_dtype:
+            if self._action_dtype == np.int64 and array.dtype.kind not in "iub":
+                raise ValueError(f"actions must be integers for {self.single_action_space}, got {array.dtype}")
+            array = array.astype(self._action_dtype)
+        if array.shape != self.action_space.shape:
+            raise ValueError(f"actions must be {list(self.action_space.shape or ())}, got {list(array.shape)}")
+        return np.ascontiguousarray(array).reshape(self.num_envs, self._num_parts)
+
+    def _bad_action(self, row: int, actions: Any) -> str:
+        value = np.asarray(actions)[row].tolist()
+        return f"actions[{row}] = {value} is not in {self.single_action_space}; no world has stepped"
+
+    def _empty_obs(self) -> np.ndarray:
+        return np.empty(self._obs_shape, self._obs_dtype)
+
+    def _buffers(self) -> tuple[np.ndarray, ...]:
+        rows = self.num_envs
+        return (
+            self._empty_obs(),
+            np.empty(self._mask_shape, np.bool_),
+            np.empty(rows, np.float32),
+            np.empty(rows, np.bool_),
+            np.empty(rows, np.bool_),
+        )
+
+    def _views(self, out: Out) -> tuple[np.ndarray, ...]:
+        mask = out["action_mask"].numpy() if self.action_layout else np.empty((0, 0), np.bool_)
+        views = (
+            out["obs"].numpy(), mask, out["rewards"].numpy(), out["terminated"].numpy(), out["truncated"].numpy(),
+        )  # fmt: skip
+        names = ("obs", "action_mask", "rewards", "terminated", "truncated")
+        rows = (self.num_envs,)
+        shapes = (self._obs_shape, self._mask_shape, rows, rows, rows)
+        dtypes = (self._obs_dtype, np.bool_, np.float32, np.bool_, np.bool_)
+        for name, view, shape, dtype in zip(names, views, shapes, dtypes, strict=True):
+            if view.shape != shape or view.dtype != dtype or not view.flags.c_contiguous:
+                raise ValueError(
+                    f"out[{name!r}] must be contiguous {np.dtype(dtype)} {list(shape)}, got {view.dtype} {list(view.shape)}"
+                )
+        return views
+
+    def _wrap(self, array: np.ndarray) -> Any:
+        return torch.from_numpy(array)
+
+    def _mask_info(self, mask: np.ndarray) -> dict[str, Any]:
+        return {"action_mask": self._wrap(mask)} if self.action_layout else {}
+
+    def observe(self) -> tuple[Any, dict[str, Any]]:
+        """The observations `[num_envs, ...]` and masks of the worlds as they are."""
+        obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
+        self._kernels.observe(self._state, self._params, *self._tables, self._seats, obs, mask)
+        return self._wrap(obs), self._mask_info(mask)
+
+    def save_state(self) -> dict[str, Any]:
+        """A copy of every world: {"records": uint8, "params": uint8, "layout": a hash of what the bytes mean}."""
+        return {"records": self._records.clone(), "params": self._param_bytes.clone(), "layout": self._layout}
+
+    def load_state(self, saved: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Puts back what `save_state` gave and observes it anew.
+
+        Raises:
+            ValueError: another world's layout, another number of worlds, or records that fail the world's `validate`;
+                the worlds are as they were.
+        """
+        records, params = saved["records"], saved["params"]
+        if saved["layout"] != self._layout:
+            raise ValueError(
+                f"the saved state has layout {saved['layout']}, {self.world.name} has {self._layout}: it comes from "
+                "another world, other rules or another version"
+            )
+        if records.shape != self._records.shape or params.shape != self._param_bytes.shape:
+            size = self._records.numel() // self.num_worlds
+            raise ValueError(f"the saved state holds {records.numel() // size} worlds, this env has {self.num_worlds}")
+        self._validate(records.numpy().view(record_dtype(self.world)))
+        self._records.copy_(records)
+        self._param_bytes.copy_(params)
+        return self.observe()
+
+    def _validate(self, records: np.ndarray) -> None:
+        """An index out of range in compiled code could write anywhere."""
+        checks = {
+            "param": (0, len(self._params) - 1),
+            "control": (0, self.world.scripted_levels),
+            "next_control": (0, self.world.scripted_levels),
+        }
+        for name, (low, high) in checks.items():
+            values = records[name]
+            if values.min() < low or values.max() > high:
+                raise ValueError(f"the saved state has {name} outside {low}..{high}; it is damaged")
+        if self.world.validate is not None:
+            self.world.validate(records)
+
+    def set_params(self, **values: Any) -> None:
+        """Changes tunables in place, for all worlds (a scalar) or each row of `params` (a sequence of R)."""
+        names = self._params.dtype.names or ()
+        for name in values:
+            if name not in names:
+                raise ValueError(f"{self.world.name} has no param {name!r}; it has {', '.join(names)}")
+        for name, value in values.items():
+            self._params[name] = value
+
+    def set_control(self, control: Any) -> None:
+        """Who plays each seat from the next episode on.
+
+        Args:
+            control: ints `[world.num_seats]` or `[num_worlds, world.num_seats]`: 0 the caller, 1.. a scripted level.
+
+        Raises:
+            ValueError: a level that the world doesn't have, or a seat left to a caller who has no row for it.
+        """
+        control = np.broadcast_to(np.asarray(control, np.int32), self._state["next_control"].shape)
+        if control.min() < 0 or control.max() > self.world.scripted_levels:
+            raise ValueError(f"control must be 0..{self.world.scripted_levels}, got {control.min()}..{control.max()}")
+        absent = sorted(set(range(self.world.num_seats)) - set(self.seats))
+        if self.world.scripted_levels and (control[:, absent] == 0).any():
+            raise ValueError(f"seats {absent} have no row of the caller's, so control there must be a scripted level")
+        self._state["next_control"] = control
+
+    def action_masks(self) -> np.ndarray:
+        """The current masks, bool `[num_envs, M]`, as sb3-contrib calls for them."""
+        if self.action_layout is None:
+            raise AttributeError(f"{self.world.name} has no action masks")
+        return np.asarray(self.observe()[1]["action_mask"])
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """One uint8 `[height, width, 3]` picture a world ("rgb_array"); in "human" mode shows world 0."""
+        if self.render_mode is None:
+            raise ValueError('nothing to render: make the env with render_mode="rgb_array" or "human"')
+        if self.render_mode == "human":
+            self.draw(0)
+            return None
+        return tuple(self.draw(index) for index in range(self.num_worlds))
+
+    def draw(self, index: int) -> np.ndarray:
+        """Paints one world; returns uint8 `[height, width, 3]`."""
+        if self.world.draw is None:
+            raise ValueError(f"{self.world.name} has no draw function, so it can't be rendered")
+        if self._canvas is None:
+            from envs.engine.canvas import Canvas
+
+            window = self.world.name if self.render_mode == "human" else None
+            self._canvas = Canvas(self.world.draw_size, window=window, fps=self.world.render_fps)
+        record = self.state[index]
+        names = list(self.world.tables)
+        tables = compiler.constants(self.world)["Tables"](*self._tables) if names else ()
+        self.world.draw(self._canvas, record, self.params[record.param], tables)
+        self._canvas.show()
+        return self._canvas.pixels()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Closes the window, if there is one."""
+        if self._canvas is not None:
+            self._canvas.close()
+            self._canvas = None
+
+
+class NumpyVectorEnv(WorldVectorEnv):
+    """The same, NumPy in and out: what `gymnasium.make_vec` gives."""
+
+    def _wrap(self, array: np.ndarray) -> Any:
+        return array
+
+
+def _seats(world: World, seats: str | Sequence[int] | None) -> tuple[int, ...]:
+    if seats is None or seats == "all":
+        return tuple(range(world.num_seats))
+    if seats == "team":
+        return tuple(range((world.num_seats + 1) // 2))
+    if isinstance(seats, str):
+        raise ValueError(f'seats must be "all", "team" or seat numbers, got {seats!r}')
+    chosen = tuple(int(seat) for seat in seats)
+    if not chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(range(world.num_seats)):
+        raise ValueError(f"seats must be different numbers of 0..{world.num_seats - 1}, got {chosen}")
+    return chosen
+
+
+def make_numpy(num_envs: int, world: str, render_mode: str | None = None, **options: Any) -> NumpyVectorEnv:
+    """The vector entry point of every registered world; one seat, so that a row is an env."""
+    from envs.registration import load_world, split_options
+
+    batch_options, world_options = split_options(options)
+    seats = one_seat(batch_options.pop("seats", (0,)))
+    return NumpyVectorEnv(
+        load_world(world, **world_options), num_envs, seats=seats, render_mode=render_mode, **batch_options
+    )
+
+
+def one_seat(seats: Any) -> Sequence[int]:
+    """Checks that `seats` names one seat, which is all that Gymnasium's own faces can carry."""
+    if isinstance(seats, str) or len(seats) != 1:
+        raise ValueError(f"gymnasium.make and gymnasium.make_vec take one seat, got {seats!r}; use envs.make_vec")
+    return seats

@@ -1,0 +1,157 @@
+"""Small worlds that exercise every part of the engine; the two-seat one before any arena needs it."""
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.engine.random import randint, uniform
+from envs.engine.rules import ActionLayout, World, real, rule
+
+NUM_DOTS = 6
+STATE = np.dtype(
+    [
+        ("place", np.int32, (2,)),
+        ("energy", real, (2,)),
+        ("dot", np.int32, (NUM_DOTS,)),
+        ("eater", np.int32, (NUM_DOTS,)),
+        ("pushed", np.int32, (2,)),
+    ]
+)
+PARAMS = np.dtype([("offset", np.int32), ("length", np.int32), ("win_reward", real)])
+WAIT, MOVE, PUSH = 0, 1, 2
+PLACE, DOT, PUSHES = 10, 20, 30
+
+
+@rule
+def reset(state, params):
+    state.place[0] = np.int32(0)
+    state.place[1] = params.length - np.int32(1)
+    for seat in range(2):
+        state.energy[seat] = real(1)
+        state.pushed[seat] = np.int32(0)
+
+
+@rule
+def scatter(state, params, index):
+    state.dot[index] = randint(state, params.length, DOT + index)
+    state.eater[index] = np.int32(-1)
+
+
+@rule
+def script(state, params, index):
+    """Level 1 plays at random; level 2 walks to the other and pushes."""
+    level = state.control[index]
+    if level == 1:
+        state.action[index, 0] = randint(state, 3, PLACE + index)
+        state.action[index, 1] = randint(state, 2, PUSHES + index)
+    if level == 2:
+        other = state.place[1 - index]
+        state.action[index, 0] = np.int32(PUSH) if abs(other - state.place[index]) <= 1 else np.int32(MOVE)
+        state.action[index, 1] = np.int32(1) if other > state.place[index] else np.int32(0)
+
+
+@rule
+def decide(state, params, index):
+    """Who pushes whom, written to the pusher's own slot."""
+    touching = abs(state.place[0] - state.place[1]) <= 1
+    can = state.energy[index] >= real(0.5)
+    state.pushed[index] = np.int32(1) if state.action[index, 0] == PUSH and touching and can else np.int32(0)
+
+
+@rule
+def move(state, params, tables, index):
+    if state.pushed[1 - index] != 0:
+        state.place[index] += np.int32(1) if index == 1 else np.int32(-1)
+    elif state.action[index, 0] == MOVE:
+        target = state.place[index] + (np.int32(1) if state.action[index, 1] == 1 else np.int32(-1))
+        if 0 <= target < params.length and tables.wall[params.offset + target] == 0:
+            state.place[index] = target
+    gain = uniform(state, index) * real(0.25)
+    state.energy[index] = min(state.energy[index] + gain, real(1)) if state.pushed[index] == 0 else real(0)
+
+
+@rule
+def eat(state, params, index):
+    state.eater[index] = np.int32(-1)
+    for seat in range(2):
+        if state.place[seat] == state.dot[index]:
+            state.eater[index] = np.int32(seat)
+    if state.eater[index] >= 0:
+        state.dot[index] = randint(state, params.length, DOT + index)
+
+
+@rule
+def score(state, params):
+    for index in range(NUM_DOTS):
+        if state.eater[index] >= 0:
+            state.reward[state.eater[index]] += real(1)
+            state.reward[1 - state.eater[index]] -= real(1)
+    for seat in range(2):
+        if state.place[seat] < 0 or state.place[seat] >= params.length:
+            state.terminated = np.uint8(1)
+            state.reward[1 - seat] += params.win_reward
+            state.reward[seat] -= params.win_reward
+
+
+@rule
+def observe(state, params, seat, obs):
+    """Own place, the other's, own energy, then the dots relative to the own place."""
+    scale = real(1) / real(params.length)
+    obs[0] = real(state.place[seat]) * scale
+    obs[1] = real(state.place[1 - seat]) * scale
+    obs[2] = state.energy[seat]
+
+
+@rule
+def observe_dots(state, params, seat, index, obs):
+    obs[3 + index] = real(state.dot[index] - state.place[seat]) / real(params.length)
+
+
+@rule
+def mask(state, params, seat, mask):
+    """Verbs, then directions to move in, then directions to push in."""
+    touching = abs(state.place[0] - state.place[1]) <= 1
+    mask[WAIT] = True
+    mask[MOVE] = True
+    mask[PUSH] = touching and state.energy[seat] >= real(0.5)
+    mask[3] = state.place[seat] > 0 or params.length == 1
+    mask[4] = state.place[seat] < params.length - 1
+    mask[5] = True
+    mask[6] = True
+
+
+def two_seats(win_reward: float = 5.0, lengths: tuple[int, ...] = (7,), max_episode_steps: int = 40) -> World:
+    """Two players on a strip push each other off it and eat dots; later worlds of a batch have other strips."""
+    params = np.zeros(len(lengths), PARAMS)
+    params["length"], params["win_reward"] = lengths, win_reward
+    params["offset"] = np.cumsum([0, *lengths[:-1]])
+    wall = np.zeros(sum(lengths), np.int32)
+    return World(
+        name="TwoSeats",
+        state=STATE,
+        params=params,
+        tables={"wall": wall},
+        reset=[reset, (scatter, NUM_DOTS)],
+        step=[(script, 2), (decide, 2), (move, 2), (eat, NUM_DOTS), score],
+        observe=[observe, (observe_dots, NUM_DOTS)],
+        mask=mask,
+        action_layout=ActionLayout((3, 2), ((-1, 0, 1),)),
+        observation_space=spaces.Box(-1, 2, (3 + NUM_DOTS,), np.float32),
+        action_space=spaces.MultiDiscrete([3, 2]),
+        num_seats=2,
+        scripted_levels=2,
+        max_episode_steps=max_episode_steps,
+    )
+
+
+@rule
+def racy(state, index):
+    """A race: each dot reads its neighbour's slot, which the neighbour writes."""
+    state.dot[index] = state.dot[(index + 1) % NUM_DOTS]
+
+
+def racing() -> World:
+    """`two_seats` with a race in it, for the race finder to find."""
+    from dataclasses import replace
+
+    world = two_seats()
+    return replace(world, name="Racing", step=[*world.step, (racy, NUM_DOTS)])  # pyright: ignore
