@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.engine.compile import constants
+from envs.engine.driver import constants
 from envs.engine.random import episode_key, seed_word
 from envs.engine.rules import DEBUG, World, arguments, param_records, phases, plain, real, record_dtype
 
@@ -147,7 +147,12 @@ class _Watch:
 
     def run(self, part: str, **given: Any) -> Iterator[str]:
         """Runs the phases of a part, watching each."""
-        pool = {"state": Recorded(self.record, self.log, ("state",)), "params": self.params, "tables": self.tables, **given}
+        pool = {
+            "state": Recorded(self.record, self.log, ("state",)),
+            "params": self.params,
+            "tables": self.tables,
+            **given,
+        }
         for function, extent in phases(getattr(self.world, part)):
             self.log.clear()
             for index in range(extent):

@@ -23,9 +23,22 @@ Rule = Callable[..., Any]
 F = TypeVar("F", bound=Rule)
 Phases = Rule | Sequence[Rule | tuple[Rule, int]]
 
-ENGINE_FIELDS = (
-    "seed world episode tick param key terminated truncated ended control next_control action reward returns".split()
-)
+ENGINE_FIELDS = [
+    "seed",
+    "world",
+    "episode",
+    "tick",
+    "param",
+    "key",
+    "terminated",
+    "truncated",
+    "ended",
+    "control",
+    "next_control",
+    "action",
+    "reward",
+    "returns",
+]
 ARGUMENTS = ("state", "params", "tables", "index", "seat", "obs", "mask")
 
 
@@ -151,7 +164,9 @@ class World:
         action = self.action_space
         flat_box = isinstance(action, spaces.Box) and len(action.shape) == 1
         if not (flat_box or isinstance(action, spaces.Discrete | spaces.MultiDiscrete)):
-            raise ValueError(f"{self.name}: an action is a Discrete, MultiDiscrete or one-dimensional Box, got {action}")
+            raise ValueError(
+                f"{self.name}: an action is a Discrete, MultiDiscrete or one-dimensional Box, got {action}"
+            )
         if np.any(np.asarray(getattr(action, "start", 0)) != 0) or getattr(self.observation_space, "start", 0) != 0:
             raise ValueError(f"{self.name}: discrete spaces count from 0; leave `start` out")
         if isinstance(action, spaces.MultiDiscrete) and action.nvec.ndim != 1:

@@ -54,9 +54,8 @@ class SingleEnv(gymnasium.Env):
             ResetNeeded: the episode has ended, or none has begun.
             ValueError: the action is not in the action space.
         """
-        record = self.worlds.state[0]
-        if record.ended or record.episode < 0:
-            raise ResetNeeded("no episode is under way: call reset() before step()")
+        if self.worlds.state[0].ended:
+            raise ResetNeeded("the episode has ended: call reset() before step()")
         obs, rewards, terminated, truncated, infos = self.worlds.step(np.asarray(action)[None])
         if self.render_mode == "human":
             self.render()

@@ -8,17 +8,19 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from envs.engine import compile as compiler
+from envs.engine.driver import DISABLED, NEXT_STEP, SAME_STEP, constants
 from envs.engine.random import seed_word
 from envs.engine.rules import World, param_records, record_dtype
 
 MODES = {
-    AutoresetMode.NEXT_STEP: compiler.NEXT_STEP,
-    AutoresetMode.SAME_STEP: compiler.SAME_STEP,
-    AutoresetMode.DISABLED: compiler.DISABLED,
+    AutoresetMode.NEXT_STEP: NEXT_STEP,
+    AutoresetMode.SAME_STEP: SAME_STEP,
+    AutoresetMode.DISABLED: DISABLED,
 }
 WORLDS_PER_THREAD = 128
 """Fewer worlds than this a thread, and the serial kernel is faster than waking the threads."""
@@ -101,6 +103,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         columns = self.action_layout.num_columns if self.action_layout else 0
         self._mask_shape = (self.num_envs if columns else 0, columns)
         self._obs_shape = (self.num_envs, *(world.observation_space.shape or ()))
+        self._final_shape = self._obs_shape if self._mode == SAME_STEP else (0, *self._obs_shape[1:])
         self._obs_dtype = world.observation_space.dtype
         discrete = not isinstance(world.action_space, spaces.Box)
         self._action_dtype = np.dtype(np.int64 if discrete else np.float32)
@@ -118,6 +121,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             self._state["seed"] = [seed_word(int(one)) for one in seed]
             self._state["world"] = 0
         self._state["episode"] = -1
+        self._begun = False
 
     def set_threads(self, num_threads: int) -> None:
         """How many threads step the worlds; results don't depend on it."""
@@ -138,8 +142,9 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         """
         if seed is not None:
             self._reseed(seed)
-        obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
         selected = self._selected(options or {})
+        self._begun = True
+        obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
         self._kernels.reset(selected, self._state, self._params, *self._tables, self._seats, obs, mask)
         return self._wrap(obs), self._mask_info(mask)
 
@@ -172,26 +177,29 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
 
         Raises:
             ValueError: an action outside the space, or tensors of another shape; no world has stepped then.
+            ResetNeeded: no episode is under way.
         """
+        if not self._begun:
+            raise ResetNeeded("no episode is under way: call reset() before step()")
         results = self._buffers() if out is None else self._views(out)
-        rows = self.num_envs
-        final_obs = np.zeros(self._obs_shape if self._mode == compiler.SAME_STEP else (0, *self._obs_shape[1:]), self._obs_dtype)
-        returns, lengths = np.zeros(rows, np.float32), np.zeros(rows, np.int64)
-        arrays = (self._actions(actions), *results, final_obs, returns, lengths)
-        num_ended = self._run(*arrays)
+        obs, mask, rewards, terminated, truncated = results
+        final_obs = np.zeros(self._final_shape, self._obs_dtype)
+        returns, lengths = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, np.int64)
+        num_ended = self._run(self._actions(actions), *results, final_obs, returns, lengths)
         if num_ended < 0:
             raise ValueError(self._bad_action(-1 - num_ended, actions))
-        obs, mask, rewards, terminated, truncated = results
-        infos = self._mask_info(mask) if out is None else ({"action_mask": out["action_mask"]} if self.action_layout else {})
+        wrap = self._wrap
+        if out is None:
+            wrapped, infos = (wrap(obs), wrap(rewards), wrap(terminated), wrap(truncated)), self._mask_info(mask)
+        else:
+            wrapped = (out["obs"], out["rewards"], out["terminated"], out["truncated"])
+            infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
         if num_ended:
-            ended = terminated | truncated
-            infos["episode"] = {"r": self._wrap(returns), "l": self._wrap(lengths)}
-            infos["_episode"] = self._wrap(ended)
-            if self._mode == compiler.SAME_STEP:
-                infos["final_obs"], infos["_final_obs"] = self._wrap(final_obs), infos["_episode"]
-        if out is not None:
-            return out["obs"], out["rewards"], out["terminated"], out["truncated"], infos
-        return self._wrap(obs), self._wrap(rewards), self._wrap(terminated), self._wrap(truncated), infos
+            infos["episode"] = {"r": wrap(returns), "l": wrap(lengths)}
+            infos["_episode"] = wrap(terminated | truncated)
+            if self._mode == SAME_STEP:
+                infos["final_obs"], infos["_final_obs"] = wrap(final_obs), infos["_episode"]
+        return (*wrapped, infos)
 
     def _run(self, *arrays: np.ndarray) -> int:
         fixed = (self._state, self._params, *self._tables, self._seats, self._mode)
@@ -243,7 +251,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         for name, view, shape, dtype in zip(names, views, shapes, dtypes, strict=True):
             if view.shape != shape or view.dtype != dtype or not view.flags.c_contiguous:
                 raise ValueError(
-                    f"out[{name!r}] must be contiguous {np.dtype(dtype)} {list(shape)}, got {view.dtype} {list(view.shape)}"
+                    f"out[{name!r}] must be contiguous {np.dtype(dtype)} {list(shape)}, "
+                    f"got {view.dtype} {list(view.shape)}"
                 )
         return views
 
@@ -282,6 +291,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._validate(records.numpy().view(record_dtype(self.world)))
         self._records.copy_(records)
         self._param_bytes.copy_(params)
+        self._begun = True
         return self.observe()
 
     def _validate(self, records: np.ndarray) -> None:
@@ -350,7 +360,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             self._canvas = Canvas(self.world.draw_size, window=window, fps=self.world.render_fps)
         record = self.state[index]
         names = list(self.world.tables)
-        tables = compiler.constants(self.world)["Tables"](*self._tables) if names else ()
+        tables = constants(self.world)["Tables"](*self._tables) if names else ()
         self.world.draw(self._canvas, record, self.params[record.param], tables)
         self._canvas.show()
         return self._canvas.pixels()

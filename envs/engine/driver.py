@@ -1,0 +1,251 @@
+"""The loops round a world's rules, as source: what `compile.py` compiles for the CPU.
+
+The template is ordinary Python; the names in braces are what differs between worlds.
+"""
+
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.engine import random
+from envs.engine.rules import Rule, World, arguments, phases, plain, real
+
+NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
+
+TEMPLATE = '''\
+"""The driver of {name}, written by envs.engine.compile."""
+
+
+@jit_inline
+def begin(state, params, {tables_}):
+    """Starts the record's current episode."""
+    {make_tables}
+    state.tick = np.int32(0)
+    state.terminated = np.uint8(0)
+    state.truncated = np.uint8(0)
+    state.ended = np.uint8(0)
+    state.key = episode_key(state.seed, state.world, state.episode)
+    for seat in range({num_seats}):
+        state.control[seat] = state.next_control[seat]
+        state.reward[seat] = real(0)
+        state.returns[seat] = real(0)
+    {reset}
+
+
+@jit_inline
+def advance(state, params, {tables_}):
+    """Plays one tick."""
+    {make_tables}
+    state.tick += np.int32(1)
+    state.terminated = np.uint8(0)
+    state.truncated = np.uint8(0)
+    for seat in range({num_seats}):
+        state.reward[seat] = real(0)
+    {step}
+    if 0 < params.max_episode_steps <= state.tick:
+        state.truncated = np.uint8(1)
+    for seat in range({num_seats}):
+        state.returns[seat] += state.reward[seat]
+
+
+@jit_inline
+def show(state, params, {tables_}seats, row, obs_rows, mask_rows):
+    """Writes the observations and masks of the caller's seats, from `row` on."""
+    {make_tables}
+    for k in range({num_rows}):
+        seat = {seat_of_row}
+        obs = {obs_row}
+        {observe}
+        {write_mask}
+
+
+@jit
+def show_last(state, params, {tables_}seats, row, obs_rows, mask_rows):
+    """`show`, out of line."""
+    show(state, params, {tables_}seats, row, obs_rows, mask_rows)
+
+
+@jit_inline
+def take(state, seats, row, actions):
+    """Copies the caller's actions into the record."""
+    for k in range({num_rows}):
+        seat = {seat_of_row}
+        {take_action}
+
+
+@jit
+def first_bad_action(actions):
+    """The first row with an action outside the space, or -1."""
+    num_bad = 0
+    for row in range(actions.shape[0]):
+        for part in range({num_parts}):
+            num_bad += {bad_action}
+    if num_bad > 0:
+        for row in range(actions.shape[0]):
+            for part in range({num_parts}):
+                if {bad_action}:
+                    return row
+    return -1
+
+
+@jit
+def step_worlds(first, last, records, params_rows, {tables_}seats, mode, {results}):
+    """Steps the worlds first..last-1 and returns how many rows ended."""
+    num_ended = 0
+    for world in range(first, last):
+        state = records[world]
+        params = params_rows[state.param]
+        row = world * {num_rows}
+        starts = False
+        if state.ended == 0:
+            take(state, seats, row, actions)
+            advance(state, params, {tables_})
+        elif mode == NEXT_STEP:
+            starts = True
+        else:
+            for seat in range({num_seats}):
+                state.reward[seat] = real(0)
+        done = not starts and (state.terminated | state.truncated) != 0
+        for k in range({num_rows}):
+            rewards[row + k] = real(0) if starts else state.reward[{seat_of_row}]
+            terminated[row + k] = not starts and state.terminated != 0
+            truncated[row + k] = not starts and state.truncated != 0
+        if done:
+            num_ended += {num_rows}
+            state.ended = np.uint8(1)
+            for k in range({num_rows}):
+                returns[row + k] = state.returns[{seat_of_row}]
+                lengths[row + k] = state.tick
+            if mode == SAME_STEP:
+                show_last(state, params, {tables_}seats, row, final_obs, mask)
+                starts = True
+        if starts:
+            state.episode += np.int32(1)
+            begin(state, params, {tables_})
+        show(state, params, {tables_}seats, row, obs, mask)
+    return num_ended
+
+
+@jit_cached
+def step(num_chunks, records, params_rows, {tables_}seats, mode, {results}):
+    """Steps all worlds; returns the number of rows that ended, or -1 - row for a bad action, with nothing stepped."""
+    bad = first_bad_action(actions)
+    if bad >= 0:
+        return -1 - bad
+    return step_worlds(0, records.shape[0], records, params_rows, {tables_}seats, mode, {results})
+
+
+@jit_parallel
+def step_parallel(num_chunks, records, params_rows, {tables_}seats, mode, {results}):
+    """`step` with the worlds shared out in chunks."""
+    bad = first_bad_action(actions)
+    if bad >= 0:
+        return -1 - bad
+    num_worlds = records.shape[0]
+    num_ended = 0
+    for chunk in prange(num_chunks):
+        first, last = chunk * num_worlds // num_chunks, (chunk + 1) * num_worlds // num_chunks
+        num_ended += step_worlds(first, last, records, params_rows, {tables_}seats, mode, {results})
+    return num_ended
+
+
+@jit_cached
+def reset(selected, records, params_rows, {tables_}seats, obs, mask):
+    """Starts the next episode of the selected worlds and observes all."""
+    for world in range(records.shape[0]):
+        state = records[world]
+        params = params_rows[state.param]
+        if selected[world]:
+            state.episode += np.int32(1)
+            begin(state, params, {tables_})
+        show(state, params, {tables_}seats, world * {num_rows}, obs, mask)
+
+
+@jit_cached
+def observe(records, params_rows, {tables_}seats, obs, mask):
+    """Observes all worlds as they are."""
+    for world in range(records.shape[0]):
+        state = records[world]
+        show(state, params_rows[state.param], {tables_}seats, world * {num_rows}, obs, mask)
+'''
+
+
+def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
+    """The driver's source, and the rules it calls by the names it calls them."""
+    rules: dict[str, Rule] = {}
+
+    def call(function: Rule, extra: str = "") -> str:
+        name = f"rule_{len(rules)}_{plain(function).__name__}"
+        rules[name] = function
+        return f"{name}({', '.join(arguments(function))})" + extra
+
+    def calls(declared: Any, indent: int) -> str:
+        lines = []
+        for function, extent in phases(declared):
+            index = "0"
+            if extent > 1 or "index" in arguments(function):
+                lines.append(f"for index in range({extent}):")
+                index = "    "
+            lines.append(index.replace("0", "") + call(function))
+        return ("\n" + " " * indent).join(lines)
+
+    space, discrete_obs = world.action_space, isinstance(world.observation_space, spaces.Discrete)
+    asks_tables = any(
+        "tables" in arguments(f) for part in (world.reset, world.step, world.observe) for f, _ in phases(part)
+    ) or (world.mask is not None and "tables" in arguments(world.mask))
+    names = list(world.tables)
+    source = TEMPLATE.format(
+        name=world.name,
+        results="actions, obs, mask, rewards, terminated, truncated, final_obs, returns, lengths",
+        num_seats=world.num_seats,
+        num_rows="1" if world.num_seats == 1 else "seats.shape[0]",
+        seat_of_row="0" if world.num_seats == 1 else "seats[k]",
+        num_parts=int(np.prod(space.shape or (1,))),
+        tables_="".join(f"table_{name}, " for name in names),
+        make_tables=f"tables = Tables({', '.join('table_' + name for name in names)})" if asks_tables else "",
+        reset=calls(world.reset, 4),
+        step=calls(world.step, 4),
+        observe=calls(world.observe, 8),
+        obs_row="obs_rows[row + k : row + k + 1]" if discrete_obs else "obs_rows[row + k]",
+        write_mask=f"mask = mask_rows[row + k]\n        {call(world.mask)}" if world.mask else "",
+        take_action=_take_action(space),
+        bad_action=_bad_action(space),
+    )
+    return source, rules
+
+
+def _take_action(space: spaces.Space) -> str:
+    if isinstance(space, spaces.Discrete):
+        return "state.action[seat] = np.int32(actions[row + k, 0])"
+    if isinstance(space, spaces.MultiDiscrete):
+        return (
+            "for part in range(actions.shape[1]):\n"
+            "            state.action[seat, part] = np.int32(actions[row + k, part])"
+        )
+    return (
+        "for part in range(actions.shape[1]):\n"
+        "            state.action[seat, part] = min(max(real(actions[row + k, part]), LOW[part]), HIGH[part])"
+    )
+
+
+def _bad_action(space: spaces.Space) -> str:
+    if isinstance(space, spaces.Box):
+        return "actions[row, part] != actions[row, part]"
+    return "actions[row, part] < 0 or actions[row, part] >= SIZES[part]"
+
+
+def constants(world: World) -> dict[str, Any]:
+    """What the driver reads beside the rules."""
+    space = world.action_space
+    found: dict[str, Any] = {"np": np, "real": real, "episode_key": random.episode_key}
+    found |= {"NEXT_STEP": NEXT_STEP, "SAME_STEP": SAME_STEP, "DISABLED": DISABLED}
+    if isinstance(space, spaces.Box):
+        found |= {"LOW": space.low.astype(real), "HIGH": space.high.astype(real)}
+    else:
+        sizes = [space.n] if isinstance(space, spaces.Discrete) else space.nvec  # pyright: ignore
+        found["SIZES"] = np.asarray(sizes, np.int64)
+    if world.tables:
+        found["Tables"] = namedtuple("Tables", list(world.tables))
+    return found

@@ -1,0 +1,71 @@
+"""Compiled code on disk: a second process hits, an edited rule misses, a folder that can't be written is said."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HELPER = """
+from envs.engine.rules import rule
+import numpy as np
+@rule
+def bonus(state):
+    return np.float32(REWARD)
+"""
+WORLD = """
+import numpy as np
+from gymnasium import spaces
+from envs.engine.rules import World, rule
+from helper import bonus
+@rule
+def reset(state):
+    state.x = np.int32(0)
+@rule
+def step(state):
+    state.x += np.int32(1)
+    state.reward[0] = bonus(state)
+@rule
+def observe(state, obs):
+    obs[0] = state.x
+WORLD = World(name="Tiny", state=np.dtype([("x", np.int32)]), reset=reset, step=step, observe=observe,
+              observation_space=spaces.Discrete(9), action_space=spaces.Discrete(2), max_episode_steps=3)
+"""
+PROGRAM = """
+import envs, tiny
+env = envs.make_vec(tiny.WORLD, 1)
+env.reset()
+reward = env.step([0])[1]
+stats = env._kernels.step.stats
+print(float(reward), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+def run(folder: Path, cache: Path) -> tuple[str, str]:
+    """Plays one step of the world in `folder`; returns what it printed."""
+    environ = {**os.environ, "QUINTET_CACHE_DIR": str(cache), "PYTHONPATH": f"{folder}{os.pathsep}{os.getcwd()}"}
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), done.stderr
+
+
+def test_a_second_process_hits_and_an_edited_callee_misses(tmp_path: Path) -> None:
+    helper, cache = tmp_path / "helper.py", tmp_path / "cache"
+    (tmp_path / "tiny.py").write_text(WORLD)
+    helper.write_text(HELPER.replace("REWARD", "2.5"))
+    assert run(tmp_path, cache)[0] == "2.5 0 1"
+    assert run(tmp_path, cache)[0] == "2.5 1 0"
+    helper.write_text(HELPER.replace("REWARD", "7.5"))
+    assert run(tmp_path, cache)[0] == "7.5 0 1"
+    helper.write_text("# a comment\n" + HELPER.replace("REWARD", "2.5"))
+    assert run(tmp_path, cache)[0] == "2.5 1 0"
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_play_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(WORLD)
+    (tmp_path / "helper.py").write_text(HELPER.replace("REWARD", "2.5"))
+    blocked = tmp_path / "cache"
+    blocked.write_text("a file where the folder should be")
+    printed, warned = run(tmp_path, blocked)
+    assert printed == "2.5 0 0"
+    assert "can't be cached" in warned and "QUINTET_CACHE_DIR" in warned

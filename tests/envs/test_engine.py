@@ -1,0 +1,282 @@
+"""The engine's promises, held for every registered world and for the two-seat probe."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AsyncVectorEnv
+
+import envs
+from tests.games import WORLDS, batch, play, random_actions
+
+IDS = [name for name in WORLDS if name.startswith("quintet/")]
+
+
+def run(*arguments: str, **environ: str) -> str:
+    """Runs `python -m tests.games` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.games", *arguments], env={**os.environ, **environ}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_world_plays_the_same_alone_and_in_a_batch_of_1024(name: str) -> None:
+    rows = batch(name, 1).num_envs
+    assert play(batch(name, 1, seed=7), 300) == play(batch(name, 1024, seed=7, num_threads=1), 300, rows=rows)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_one_thread_and_two_play_the_same(name: str) -> None:
+    one, two = batch(name, 512, seed=3, num_threads=1), batch(name, 512, seed=3, num_threads=2)
+    assert not one._parallel and two._parallel
+    assert play(one, 60) == play(two, 60)
+
+
+def test_compiled_and_plain_python_play_the_same() -> None:
+    assert run(*WORLDS) == run(*WORLDS, QUINTET_DEBUG="1")
+
+
+def test_no_phase_of_any_world_has_a_race_and_the_finder_finds_one() -> None:
+    lines = run("--races", *WORLDS, "racing", QUINTET_DEBUG="1").splitlines()
+    assert lines[:-1] == [f"{name} []" for name in WORLDS]
+    assert "step rule racy: state.dot.0 is written by index 0 and touched by index 5" in lines[-1]
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_make_and_world_0_of_a_batch_play_the_same_ten_episodes(id: str) -> None:
+    single, many = gymnasium.make(id), envs.make_vec(id, 3, seed=11)
+    actions = random_actions(many, 0)
+    obs, _ = single.reset(seed=11)
+    rows, _ = many.reset()
+    num_ended, num_steps = 0, 0
+    while num_ended < 10:
+        num_steps += 1
+        assert num_steps < 20_000
+        assert np.array_equal(obs, np.asarray(rows[0]))
+        batch_actions = next(actions)
+        obs, reward, terminated, truncated, _ = single.step(batch_actions[0])
+        rows, rewards, all_terminated, all_truncated, infos = many.step(batch_actions)
+        assert (reward, terminated, truncated) == (float(rewards[0]), bool(all_terminated[0]), bool(all_truncated[0]))
+        if terminated or truncated:
+            assert np.array_equal(obs, np.asarray(infos["final_obs"][0]))
+            assert infos["_final_obs"][0]
+            num_ended += 1
+            obs, _ = single.reset()
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_every_world_passes_gymnasiums_checker(id: str) -> None:
+    check_env(gymnasium.make(id, render_mode="rgb_array").unwrapped)
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_gymnasiums_vector_maker_gives_numpy(id: str) -> None:
+    vector = gymnasium.make_vec(id, num_envs=3)
+    obs, _ = vector.reset(seed=1)
+    same, _ = envs.make_vec(id, 3).reset(seed=1)
+    assert isinstance(obs, np.ndarray) and np.array_equal(obs, same.numpy())
+    assert vector.observation_space.contains(obs)
+    obs, rewards, terminated, truncated, _ = vector.step(vector.action_space.sample())
+    assert obs.shape[0] == 3 and rewards.shape == terminated.shape == truncated.shape == (3,)
+
+
+def test_worlds_step_in_processes_of_their_own() -> None:
+    vector = AsyncVectorEnv([lambda: gymnasium.make("envs:quintet/CartPole-v1")] * 2, context="spawn")
+    vector.reset(seed=[1, 2])
+    obs, *_ = vector.step(np.array([0, 1]))
+    vector.close()
+    assert obs.shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_saved_state_replays_byte_equal(name: str) -> None:
+    env = batch(name, 4, seed=2)
+    play(env, 30)
+    saved = env.save_state()
+    before, _ = env.observe()
+    actions = random_actions(env, 9)
+    steps = [next(actions) for _ in range(50)]
+    first = [tuple(torch.as_tensor(x).clone() for x in env.step(a)[:4]) for a in steps]
+    obs, _ = env.load_state(saved)
+    assert torch.equal(obs, before)
+    for action, expected in zip(steps, first, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(env.step(action)[:4], expected, strict=True))
+
+
+def test_loading_refuses_other_worlds_sizes_and_damage() -> None:
+    env, other = batch("two_seats", 4), envs.make_vec("quintet/CartPole-v1", 4)
+    env.reset()
+    with pytest.raises(ValueError, match="another world"):
+        env.load_state({**other.save_state()})
+    with pytest.raises(ValueError, match="holds 3 worlds, this env has 4"):
+        env.load_state(batch("two_seats", 3).save_state())
+    damaged = env.save_state()
+    view = damaged["records"].numpy().view(env._state.dtype)
+    view["param"] = 99
+    with pytest.raises(ValueError, match=r"param outside 0\.\.0"):
+        env.load_state(damaged)
+
+
+def test_autoreset_modes_give_what_gymnasium_says() -> None:
+    same, later, never = (batch("two_seats", 2, seed=4, autoreset_mode=m) for m in ("SameStep", "NextStep", "Disabled"))
+    actions = random_actions(same, 1)
+    for env in (same, later, never):
+        env.reset()
+    ended = torch.zeros(4, dtype=torch.bool)
+    while not ended.any():
+        action = next(actions)
+        obs, rewards, terminated, truncated, infos = same.step(action)
+        ended = terminated | truncated
+        for env in (later, never):
+            other_obs, other_rewards, *flags, other_infos = env.step(action)
+            assert torch.equal(rewards, other_rewards) and torch.equal(flags[0] | flags[1], ended)
+    assert torch.equal(infos["final_obs"][ended], other_obs[ended]) and "final_obs" not in other_infos
+    assert torch.equal(infos["_final_obs"], ended) and (infos["final_obs"][~ended] == 0).all()
+    assert infos["episode"]["l"][ended].unique().tolist() == [int(never.state.tick[ended[::2].numpy()][0])]
+    next_obs, next_rewards, next_terminated, *_ = later.step(next(actions))
+    assert torch.equal(next_obs[ended], obs[ended])
+    assert (next_rewards[ended] == 0).all() and not next_terminated[ended].any()
+    still, zero, *_ = never.step(next(actions))
+    assert torch.equal(still[ended], other_obs[ended]) and (zero[ended] == 0).all()
+    fresh, _ = never.reset(options={"reset_mask": ended.numpy()})
+    assert torch.equal(fresh[ended], obs[ended]) and torch.equal(fresh[~ended], still[~ended])
+
+
+def test_a_time_limit_truncates_and_does_not_terminate() -> None:
+    env = envs.make_vec("quintet/Pendulum-v1", 3)
+    env.reset()
+    for tick in range(1, 201):
+        _, _, terminated, truncated, _ = env.step(torch.zeros(3, 1))
+        assert not terminated.any() and truncated.all() == (tick == 200)
+
+
+def test_rows_are_seats_and_both_see_their_own_side() -> None:
+    env = batch("two_seats", 3, seed=1)
+    obs, infos = env.reset()
+    assert (env.num_envs, env.num_worlds, env.num_seats, env.seats) == (6, 3, 2, (0, 1))
+    by_seat = obs.reshape(3, 2, -1)
+    assert torch.equal(by_seat[:, 0, 0], by_seat[:, 1, 1]) and torch.equal(by_seat[:, 0, 1], by_seat[:, 1, 0])
+    assert infos["action_mask"].shape == (6, env.action_layout.num_columns) == (6, 7)  # pyright: ignore
+    rewards = env.step(np.tile([[1, 1], [1, 0]], (3, 1)))[1].reshape(3, 2)
+    assert torch.equal(rewards.sum(1), torch.zeros(3))
+
+
+def test_masks_tell_what_is_legal() -> None:
+    env = batch("two_seats", 1, seed=1)
+    _, infos = env.reset()
+    mask = infos["action_mask"].reshape(2, 7)
+    assert mask[0].tolist() == [True, True, False, False, True, True, True]
+    assert mask[1].tolist() == [True, True, False, True, False, True, True]
+    assert np.array_equal(env.action_masks(), mask.numpy())
+
+
+def test_a_seat_without_a_row_is_scripted_and_control_is_read_at_reset() -> None:
+    env = batch("two_seats", 2, seats=(0,), seed=6)
+    env.reset()
+    assert env.num_envs == 2 and env.state.control.tolist() == [[0, 1], [0, 1]]
+    env.set_control([0, 2])
+    assert env.state.control.tolist() == [[0, 1], [0, 1]]
+    env.reset()
+    assert env.state.control.tolist() == [[0, 2], [0, 2]]
+    places = []
+    for _ in range(5):
+        env.step(np.zeros((2, 2), np.int64))
+        places.append(int(env.state.place[0, 1]))
+    assert places == [5, 4, 3, 2, 1]
+    with pytest.raises(ValueError, match=r"seats \[1\] have no row"):
+        env.set_control([1, 0])
+    with pytest.raises(ValueError, match=r"control must be 0\.\.2"):
+        env.set_control([0, 3])
+
+
+def test_params_change_in_place_and_rows_of_params_are_shared_out() -> None:
+    from tests.probe_worlds import two_seats
+
+    env = envs.make_vec(two_seats(lengths=(5, 9)), 4)
+    env.reset()
+    assert env.state.place[:, 1].tolist() == [4, 8, 4, 8]
+    env.set_params(win_reward=2.5)
+    assert env.params.win_reward.tolist() == [2.5, 2.5]
+    with pytest.raises(ValueError, match="no param 'win_rewards'"):
+        env.set_params(win_rewards=1)
+
+
+def test_results_go_where_out_says() -> None:
+    env, twin = batch("two_seats", 2, seed=8), batch("two_seats", 2, seed=8)
+    env.reset(), twin.reset()
+    out = {
+        "obs": torch.empty(4, 9), "rewards": torch.empty(4), "action_mask": torch.empty(4, 7, dtype=torch.bool),
+        "terminated": torch.empty(4, dtype=torch.bool), "truncated": torch.empty(4, dtype=torch.bool),
+    }  # fmt: skip
+    actions = random_actions(env, 0)
+    for _ in range(60):
+        action = next(actions)
+        given, fresh = env.step(action, out=out), twin.step(action)
+        assert given[0] is out["obs"] and given[4]["action_mask"] is out["action_mask"]
+        assert all(torch.equal(x, y) for x, y in zip(given[:4], fresh[:4], strict=True))
+        assert given[4].keys() == fresh[4].keys()
+    with pytest.raises(ValueError, match=r"out\['obs'\] must be contiguous float32 \[4, 9\]"):
+        env.step(action, out={**out, "obs": torch.empty(9, 4).T})
+
+
+@pytest.mark.parametrize("actions", [[[0, 0], [3, 0]], [[0, 0], [-1, 0]], [[0, 0], [0, 2]]])
+def test_an_action_outside_the_space_is_refused_and_nothing_steps(actions: list) -> None:
+    env = batch("two_seats", 1, seed=1)
+    env.reset()
+    before = env.save_state()["records"]
+    with pytest.raises(ValueError, match=r"actions\[1\] = .* is not in MultiDiscrete"):
+        env.step(actions)
+    with pytest.raises(ValueError, match=r"actions must be \[2, 2\], got \[2\]"):
+        env.step([0, 1])
+    with pytest.raises(ValueError, match="must be integers"):
+        env.step([[0.5, 0], [0, 0]])
+    assert torch.equal(before, env.save_state()["records"])
+
+
+def test_box_actions_are_clipped_and_nan_is_refused() -> None:
+    env, twin = (envs.make_vec("quintet/Pendulum-v1", 2) for _ in range(2))
+    env.reset(), twin.reset()
+    assert torch.equal(env.step([[5.0], [-9.0]])[0], twin.step([[2.0], [-2.0]])[0])
+    with pytest.raises(ValueError, match=r"actions\[1\] = \[nan\] is not in Box"):
+        env.step([[0.0], [float("nan")]])
+
+
+def test_actions_may_have_any_strides() -> None:
+    env, twin = batch("two_seats", 3), batch("two_seats", 3)
+    env.reset(), twin.reset()
+    actions = torch.tensor([[1, 1, 0, 2, 1, 0], [1, 0, 1, 1, 0, 0]])
+    assert torch.equal(env.step(actions.T)[0], twin.step(actions.T.contiguous())[0])
+
+
+def test_seeds_of_their_own_make_each_world_world_0() -> None:
+    env = envs.make_vec("quintet/CartPole-v1", 3)
+    rows, _ = env.reset(seed=[5, 6, 5])
+    assert torch.equal(rows[0], rows[2]) and not torch.equal(rows[0], rows[1])
+    alone, _ = gymnasium.make("quintet/CartPole-v1").reset(seed=6)
+    assert np.array_equal(alone, rows[1].numpy())
+    with pytest.raises(ValueError, match="got 2 for 3 worlds"):
+        env.reset(seed=[1, 2])
+    with pytest.raises(ValueError, match="non-negative int, got -4"):
+        env.reset(seed=-4)
+
+
+def test_two_python_threads_may_step_two_parallel_batches() -> None:
+    expected = play(batch("two_seats", 512, seed=1, num_threads=2), 40)
+    results: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(play(batch("two_seats", 512, seed=1, num_threads=2), 40)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 2
