@@ -143,6 +143,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         if seed is not None:
             self._reseed(seed)
         selected = self._selected(options or {})
+        if not (self._begun or selected.all()):
+            raise ResetNeeded("some worlds have not begun: reset all before a reset_mask")
         self._begun = True
         obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
         self._kernels.reset(selected, self._state, self._params, *self._tables, self._seats, obs, mask)
