@@ -1,0 +1,49 @@
+"""The algorithms by name, and their presets: settings that are known to do well, by id."""
+
+import fnmatch
+import importlib.util
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from envs.registration import did_you_mean
+from experiments.errors import InputError
+
+ALGORITHMS = {
+    "q": ("agents.tabular_q", "Q-learning with a table: Discrete observations and actions"),
+    "dqn": ("agents.dqn", "deep Q-network: Discrete actions"),
+    "ddpg": ("agents.ddpg", "deep deterministic policy gradient: Box actions"),
+    "ppo": ("agents.ppo", "proximal policy optimisation: Discrete, MultiDiscrete or Box actions"),
+}
+"""Name -> (module, what it is for). A module is imported when it is asked for."""
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def load_algorithm(name: str) -> Any:
+    """The module of an algorithm.
+
+    Raises:
+        InputError: no such algorithm, with the nearest that there is.
+    """
+    if name not in ALGORITHMS:
+        raise InputError(f"no algorithm {name!r}{did_you_mean(name, ALGORITHMS)}; there are: {', '.join(ALGORITHMS)}")
+    path, _ = ALGORITHMS[name]
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:
+            raise
+        here = [other for other in ALGORITHMS if importlib.util.find_spec(ALGORITHMS[other][0])]
+        raise InputError(f"{name} is not in this version yet; there are: {', '.join(here)}") from None
+
+
+def preset(algorithm: str, env_id: str) -> dict[str, Any]:
+    """Fields of Config for an id: of all patterns in presets/<algorithm>.toml that match it, later ones win."""
+    path = PRESETS / f"{algorithm}.toml"
+    if not path.exists():
+        return {}
+    patterns = tomllib.loads(path.read_text())
+    matching = [values for pattern, values in patterns.items() if fnmatch.fnmatchcase(env_id, pattern)]
+    found = {name: value for values in matching for name, value in values.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

@@ -1,0 +1,62 @@
+"""The command `quintet`: a table of programs, each imported when it is asked for."""
+
+import importlib
+import os
+import sys
+
+from envs.registration import did_you_mean
+from experiments.errors import InputError
+
+COMMANDS = {
+    "train": ("experiments.train", "train an agent on an environment, or go on with a run"),
+    "play": ("experiments.play", "watch a trained agent, in a window or in a video"),
+    "evaluate": ("experiments.evaluate", "measure a trained agent over many episodes"),
+    "envs": ("experiments.list_envs", "list environments with their spaces and options"),
+    "demo": ("experiments.demo", "train two agents, evaluate them, leave a video (3 minutes)"),
+    "bench": ("experiments.bench_command", "measure speed beside Gymnasium and a plain PPO loop"),
+}
+"""Name -> (module whose `main(argv)` gives the exit code, what it does)."""
+
+USAGE = f"""usage: quintet COMMAND ...
+
+Reinforcement-learning worlds and agents.
+
+{chr(10).join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())}
+
+start with: quintet train ppo quintet/CartPole-v1
+`quintet COMMAND --help` tells more."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command line (`sys.argv` by default) and returns its exit code; bad input is told in a line, code 2.
+
+    QUINTET_DEBUG=1 shows the traceback of bad input too.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(argv)
+    except InputError as error:
+        if os.environ.get("QUINTET_DEBUG", "") not in ("", "0"):
+            raise
+        print(f"quintet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("quintet: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    name, *rest = argv
+    if name not in COMMANDS:
+        raise InputError(f"no command {name!r}{did_you_mean(name, COMMANDS)}; there are: {', '.join(COMMANDS)}")
+    return importlib.import_module(COMMANDS[name][0]).main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

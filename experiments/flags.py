@@ -1,0 +1,86 @@
+"""Flags from dataclasses: every field is one, and its docstring is the help. Errors are one line."""
+
+import ast
+import contextlib
+import io
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import tyro
+
+from experiments.errors import InputError
+
+Modules = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+"""The values of a flag that may be given several times."""
+
+
+def parse(target: Callable[..., Any], argv: list[str], prog: str, description: str = "") -> Any:
+    """Builds a dataclass, or calls a function, with what the command line says; --help prints and ends.
+
+    Raises:
+        InputError: an unknown flag, with the nearest that there is, or a value that doesn't fit.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(target, args=argv, prog=prog, description=description or None)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _one_line(box: str) -> str:
+    """The message in the box that tyro paints, and what it supposes was meant."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ ") for line in box.splitlines()]
+    lines = lines[1:]
+    sections: list[list[str]] = [[]]
+    for line in lines:
+        sections[-1].append(line) if line else sections.append([])
+    sections = [section for section in sections if section]
+    message = " ".join(sections[0]) if sections else "the command line can't be read"
+    for section in sections[1:]:
+        if section[0].startswith("Perhaps you meant") and len(section) > 1:
+            message += f"; did you mean {section[1].split()[0]}?"
+    if message.startswith("Unrecognized options: "):
+        words = re.findall(r"--[\w.-]+", message.partition(";")[0]) or [message.partition(": ")[2]]
+        return f"unknown option {words[0]}" + "".join(message.partition(";")[1:])
+    return message.removeprefix("Error parsing ")
+
+
+def split_env_options(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Takes `--env.KEY VALUE` and `--env.KEY=VALUE` out of a command line; a key with no value means True.
+
+    Raises:
+        InputError: a key given twice, or none.
+    """
+    options: dict[str, Any] = {}
+    rest: list[str] = []
+    waiting = list(argv)
+    while waiting:
+        word = waiting.pop(0)
+        if not word.startswith("--env."):
+            rest.append(word)
+            continue
+        key, equals, text = word.removeprefix("--env.").partition("=")
+        key = key.replace("-", "_")
+        if not key or key in options:
+            raise InputError(f"{word}: {'it is given twice' if key else 'write --env.KEY VALUE'}")
+        if not equals:
+            text = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "True"
+        options[key] = value(text)
+    return options, rest
+
+
+def value(text: str) -> Any:
+    """A number, True, False, None or a list as Python or JSON writes it; any other text is itself."""
+    words = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

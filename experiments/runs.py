@@ -1,0 +1,214 @@
+"""The run folder: one level, `<env>__<algo>__<seed>__<time>`, everything readable with ordinary tools.
+
+config.json      what was asked for: algorithm, id, options, every field of Config, versions
+metrics.csv      one row an iteration
+timings.csv      what depends on the clock, apart, so that all the rest is reproducible to the byte
+checkpoints/     step_000000102400.safetensors, ...: they sort by step
+events.out.*     TensorBoard's
+"""
+
+import csv
+import io
+import json
+import platform
+import re
+import time
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from envs.registration import did_you_mean
+from experiments.errors import InputError
+
+PACKAGES = ("quintet", "torch", "numpy", "numba", "gymnasium")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What config.json holds."""
+
+    algorithm: str
+    env_id: str
+    env_options: dict[str, Any]
+    config: dict[str, Any]
+    """Every field of the algorithm's Config."""
+    device: str = "cpu"
+    vectorization: str = "sync"
+    threads: int = 1
+    checkpoint_every: int = 0
+    modules: list[str] = field(default_factory=list)
+    """Modules that `--module` imported; they are imported again only if named again."""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def create(runs_dir: str | Path, config: RunConfig) -> Path:
+    """Makes the folder of a new run and writes its config.json; two runs never share one.
+
+    Raises:
+        InputError: the folder can't be made there.
+    """
+    seed = config.config.get("seed", 0)
+    name = f"{folder_name(config.env_id)}__{config.algorithm}__{seed}__{time.strftime('%Y%m%d-%H%M%S')}"
+    run = _new_folder(Path(runs_dir), name)
+    (run / "checkpoints").mkdir()
+    write_config(run, config)
+    return run
+
+
+def folder_name(env_id: str) -> str:
+    """An id as one level of a path: "quintet/CartPole-v1" -> "quintet-CartPole-v1"."""
+    return re.sub(r"[^\w.+-]", "-", env_id)
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    count = 1
+    while True:
+        path = parent / (name if count == 1 else f"{name}-{count}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            if not parent.is_dir():
+                raise InputError(f"{parent} is a file; give --runs-dir a folder") from None
+            count += 1
+        except OSError as error:
+            raise InputError(f"can't make the run folder {path}: {error.strerror}; give another --runs-dir") from error
+
+
+def write_config(run: Path, config: RunConfig) -> None:
+    """Writes config.json whole or not at all."""
+    from agents.checkpoint import write_atomic
+
+    write_atomic(run / "config.json", (json.dumps(asdict(config), indent=2) + "\n").encode())
+
+
+def read_config(run: Path) -> RunConfig:
+    """What config.json says.
+
+    Raises:
+        InputError: it can't be read, or is not a run's.
+    """
+    path = run / "config.json"
+    try:
+        return RunConfig(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} can't be read as a run's configuration: {error}") from error
+
+
+def find(name: str, runs_dir: str | Path = "runs") -> Path:
+    """The run folder that a user means: a path, a name in `runs_dir`, or "latest".
+
+    Raises:
+        InputError: there is none, with the nearest that there is.
+    """
+    runs = known_runs(Path(runs_dir))
+    if name == "latest" and runs:
+        return max(runs, key=lambda run: (run / "config.json").stat().st_mtime)
+    for path in (Path(name), Path(runs_dir) / name):
+        if (path / "config.json").is_file():
+            return path
+    path = Path(name)
+    known = {run.name: run for run in [*runs, *known_runs(path.parent)]}
+    hint = did_you_mean(path.name, known)
+    if not hint and known:
+        hint = f"; there are: {', '.join(str(run) for run in list(known.values())[-3:])}"
+    what = "is no run folder: it has no config.json" if path.exists() else "does not exist"
+    raise InputError(f"run {name!r} {what}{hint or '; `quintet train` makes runs'}")
+
+
+def known_runs(parent: Path) -> list[Path]:
+    """The run folders in a folder, by name."""
+    return sorted(path.parent for path in parent.glob("*/config.json"))
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where the checkpoint after so many steps is."""
+    return run / "checkpoints" / f"step_{step:012d}.safetensors"
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """All of them, by step."""
+    return sorted((run / "checkpoints").glob("step_*.safetensors"))
+
+
+def find_checkpoint(run: Path, name: str | None = None) -> Path:
+    """The last checkpoint, or the one that `name` says: a step, a file's name or its path.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = checkpoints(run)
+    if not found:
+        raise InputError(f"{run} has no checkpoint: the run ended before its first one; train anew")
+    if name is None:
+        return found[-1]
+    if name.isdecimal():
+        name = checkpoint_path(run, int(name)).name
+    for path in (Path(name), run / "checkpoints" / name):
+        if path.is_file():
+            return path
+    steps = ", ".join(str(int(path.stem.split("_")[1])) for path in found)
+    raise InputError(f"{run} has no checkpoint {name!r}; there are those after steps {steps}")
+
+
+class Table:
+    """A CSV file that grows by rows, whose first column is the step; each row is on disk when `add` returns.
+
+    Columns are in the order in which they first appeared; a new one rewrites the file.
+    """
+
+    def __init__(self, path: Path, keep_until: int | None = None) -> None:
+        """Opens the file, or goes on with one: rows after step `keep_until` are dropped, `None` drops all."""
+        self.path = path
+        self.columns: list[str] = ["step"]
+        self.rows: list[dict[str, str]] = []
+        if keep_until is not None and path.exists():
+            with open(path, newline="") as file:
+                reader = csv.DictReader(file)
+                self.rows = [row for row in reader if _complete(row) and int(row["step"]) <= keep_until]
+                self.columns = list(reader.fieldnames or self.columns)
+        self._rewrite()
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Appends a row."""
+        row = {"step": str(step), **{name: _text(value) for name, value in values.items()}}
+        new = [name for name in row if name not in self.columns]
+        self.rows.append(row)
+        if new:
+            self.columns += new
+            self._rewrite()
+        else:
+            with open(self.path, "a", newline="") as file:
+                file.write(self._lines([row]))
+
+    def _rewrite(self) -> None:
+        from agents.checkpoint import write_atomic
+
+        header = ",".join(self.columns) + "\n"
+        write_atomic(self.path, (header + self._lines(self.rows)).encode())
+
+    def _lines(self, rows: list[dict[str, str]]) -> str:
+        text = io.StringIO()
+        csv.DictWriter(text, self.columns, restval="", lineterminator="\n").writerows(rows)
+        return text.getvalue()
+
+
+def _complete(row: dict[str, str]) -> bool:
+    """False for a last line that was cut off."""
+    return None not in row.values() and (row.get("step") or "").isdecimal()
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.9g}"

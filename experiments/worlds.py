@@ -1,0 +1,220 @@
+"""How an id and its options become environments: Quintet's own in batches of tensors, anyone's through Gymnasium."""
+
+import contextlib
+import importlib
+import inspect
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.vector import AutoresetMode
+
+import envs
+from envs.registration import did_you_mean, load_world
+from experiments.errors import InputError
+
+EXTRAS = {"mujoco": "gymnasium.envs.mujoco", "box2d": "gymnasium.envs.box2d", "atari": "ale_py"}
+"""Extra of the distribution -> the package whose environments need it."""
+
+EVALUATION_SEED = 10_000
+"""Of evaluating and watching, apart from the small numbers that people train with."""
+
+NOT_OPTIONS = {"self", "render_mode", "kwargs"}
+
+
+@dataclass(frozen=True)
+class EnvChoice:
+    """An environment that exists, with options that it has."""
+
+    id: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_world(self) -> bool:
+        """True for worlds of `envs.register_world`: they speak torch and save their state."""
+        return self.id in envs.registered_worlds()
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports users' modules, the current folder on the path, so that they register their worlds.
+
+    Raises:
+        InputError: no such module.
+    """
+    if names and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    for name in names:
+        name = name.removesuffix(".py").replace("/", ".")
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name.split(".")[0] and error.name != name:
+                raise
+            nearest = did_you_mean(name, [path.stem for path in Path.cwd().glob("*.py")])
+            raise InputError(f"--module {name}: no such module in {Path.cwd()} or installed{nearest}") from error
+
+
+def choose(env_id: str, options: dict[str, Any] | None = None) -> EnvChoice:
+    """Checks an id and options against what there is.
+
+    Raises:
+        InputError: no such id or option, with the nearest that there is.
+    """
+    if env_id.startswith("ALE/"):
+        _register_atari()
+    known = gymnasium.registry
+    if env_id not in known:
+        names = [env_id, f"quintet/{env_id}"]
+        nearest = next((hint for name in names if (hint := did_you_mean(name, known))), "")
+        raise InputError(f"no environment {env_id!r}{nearest}; `quintet envs --all` lists them")
+    choice = EnvChoice(env_id, dict(options or {}))
+    _check_options(choice)
+    return choice
+
+
+def _register_atari() -> None:
+    try:
+        ale_py = importlib.import_module("ale_py")
+    except ImportError:
+        raise InputError(_install("atari", "Atari games")) from None
+    gymnasium.register_envs(ale_py)
+
+
+def _install(extra: str, what: str) -> str:
+    return f"{what} need the extra {extra!r}: pip install 'quintet[{extra}]' (in a clone: pip install -e '.[{extra}]')"
+
+
+def _check_options(choice: EnvChoice) -> None:
+    if not choice.options:
+        return
+    known, open_ended = env_options(choice.id)
+    for name in choice.options:
+        if name not in known and not open_ended:
+            listed = ", ".join(flag(option) for option in known) or "none"
+            hint = did_you_mean(flag(name), map(flag, known))
+            raise InputError(f"{choice.id} has no option {flag(name)}{hint}; its options: {listed}")
+
+
+def flag(option: str) -> str:
+    """How an option of an environment is written on the command line."""
+    return "--env." + option.replace("_", "-")
+
+
+def env_options(env_id: str) -> tuple[dict[str, inspect.Parameter], bool]:
+    """The options of an environment by name, and whether it also takes others (**kwargs)."""
+    spec = gymnasium.registry[env_id]
+    with _extras(env_id):
+        maker = world_maker(env_id) if env_id in envs.registered_worlds() else _creator(spec.entry_point)
+    if not callable(maker):
+        return {}, False
+    parameters = inspect.signature(maker).parameters
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    named = {
+        name: one
+        for name, one in parameters.items()
+        if name not in NOT_OPTIONS and one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)
+    }
+    return named, open_ended
+
+
+def world_maker(env_id: str) -> Any:
+    """What a world's id points to: its function of options, or the World itself."""
+    module, attribute = envs.registered_worlds()[env_id].split(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise InputError(f"{env_id} is registered as {module}:{attribute}, which can't be loaded: {error}") from error
+
+
+def _creator(entry_point: Any) -> Any:
+    return entry_point if callable(entry_point) else load_env_creator(entry_point)
+
+
+def make_batch(choice: EnvChoice, num_envs: int, vectorization: str = "sync", seed: int = 0) -> Any:
+    """A vector env to learn from or to evaluate on: tensors for worlds, NumPy with SAME_STEP autoreset for others.
+
+    Raises:
+        InputError: options with values that the environment refuses, or an extra that is not installed.
+    """
+    with _judging(choice):
+        if choice.is_world:
+            return envs.make_vec(choice.id, num_envs, seed=seed, **choice.options)
+        settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        if vectorization == "async":
+            settings["context"] = "spawn"
+        with _interrupts_ignored() if vectorization == "async" else contextlib.nullcontext():
+            return gymnasium.make_vec(
+                choice.id, num_envs, vectorization_mode=vectorization, vector_kwargs=settings, **choice.options
+            )
+
+
+def make_one(choice: EnvChoice) -> Any:
+    """A vector env of one that draws its picture: `render()` gives `(uint8 [height, width, 3],)`.
+
+    It resets in the step after an episode's end, so that the last picture is the last picture.
+
+    Raises:
+        InputError: as `make_batch`, or an environment that can't be drawn.
+    """
+    with _judging(choice):
+        if choice.is_world:
+            mode: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+        else:
+            settings = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+            mode = {"vectorization_mode": "sync", "vector_kwargs": settings}
+        return gymnasium.make_vec(choice.id, 1, render_mode="rgb_array", **mode, **choice.options)
+
+
+def spaces_of(env_id: str) -> tuple[Any, Any]:
+    """Observation and action space of a world with its default options."""
+    spec = gymnasium.registry[env_id]
+    defaults = {name: value for name, value in spec.kwargs.items() if name != "world"}
+    world = load_world(spec.kwargs["world"], **defaults)
+    return world.observation_space, world.action_space
+
+
+@contextlib.contextmanager
+def _judging(choice: EnvChoice) -> Iterator[None]:
+    """Errors while an environment is made are the user's if they say so, or if options were given."""
+    expected: tuple[type[Exception], ...] = (Exception,) if choice.options else (ValueError, gymnasium.error.Error)
+    with _extras(choice.id), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (InputError, gymnasium.error.DependencyNotInstalled, ImportError):
+            raise
+        except expected as error:
+            given = ", ".join(f"{flag(name)} {value}" for name, value in choice.options.items())
+            kind = "" if isinstance(error, ValueError | gymnasium.error.Error) else f"{type(error).__name__}: "
+            raise InputError(f"{choice.id} can't be made{' with ' + given if given else ''}: {kind}{error}") from error
+
+
+@contextlib.contextmanager
+def _extras(env_id: str) -> Iterator[None]:
+    """Says which extra to install where an environment's own dependencies are missing."""
+    try:
+        yield
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        entry_point = str(gymnasium.registry[env_id].entry_point)
+        for extra, package in EXTRAS.items():
+            if package in entry_point:
+                raise InputError(_install(extra, f"{env_id} and its kind")) from error
+        if isinstance(error, gymnasium.error.DependencyNotInstalled):
+            raise InputError(f"{env_id} can't be made: {error}") from error
+        raise
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Worker processes started inside leave Ctrl-C to us."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
