@@ -1,0 +1,210 @@
+"""Action distributions: from a policy's outputs to actions, log-probabilities and entropies.
+
+Noise is drawn apart from the choice (`Heads.noise`), so that a whole horizon's noise comes from one call to one
+generator, and a choice is a pure function of outputs, mask and noise.
+"""
+
+import math
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+LOWEST = torch.finfo(torch.float32).min / 4
+"""The logit of an illegal action: finite, so that 0 * log 0 is 0."""
+
+
+class Heads(nn.Module):
+    """Knows an action space: how many outputs a policy needs, and what distribution they mean.
+
+    Args:
+        action_space: Discrete, MultiDiscrete or a one-dimensional Box.
+        layout: how a mask's columns divide (`sizes`, and `kinds`: for each later part the block of its mask that each
+            choice of the first part uses, -1 for "not used"); by default the parts side by side.
+        log_std: initial log standard deviation of Box actions, one learned number a dimension.
+
+    Attributes:
+        num_outputs: outputs that `forward` takes.
+        num_noise: random numbers a choice takes.
+    """
+
+    def __init__(self, action_space: spaces.Space, layout: Any = None, log_std: float = 0.0) -> None:
+        super().__init__()
+        self.is_box = isinstance(action_space, spaces.Box)
+        if self.is_box:
+            self.num_outputs = int(math.prod(action_space.shape or ()))
+            self.log_std = nn.Parameter(torch.full((self.num_outputs,), log_std))
+        else:
+            self.sizes, self.kinds = _parts(action_space, layout)
+            self.num_outputs = sum(self.sizes)
+            self.scalar = isinstance(action_space, spaces.Discrete)
+            for part, kinds in enumerate(self.kinds):
+                self.register_buffer(f"kinds_{part}", torch.tensor(kinds), persistent=False)
+        self.num_noise = self.num_outputs
+
+    def forward(self, outputs: Tensor, mask: Tensor | None = None) -> "Gaussian | Categorical | Parts":
+        """The distribution that `outputs` `[..., num_outputs]` mean, under a mask bool `[..., M]`."""
+        if self.is_box:
+            return Gaussian(outputs, self.log_std)
+        if len(self.sizes) == 1:
+            return Categorical(outputs, mask, squeeze=self.scalar)
+        tables = [getattr(self, f"kinds_{part}") for part in range(len(self.kinds))]
+        return Parts(outputs, mask, self.sizes, tables)
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device | str) -> Tensor:
+        """What choices are drawn from, `[*shape, num_noise]`: Gaussian for Box, Gumbel for discrete parts."""
+        drawn = torch.empty(*shape, self.num_noise, device=device)
+        if self.is_box:
+            return drawn.normal_(generator=generator)
+        return drawn.exponential_(generator=generator).log_().neg_()
+
+
+def _parts(space: spaces.Space, layout: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    if layout is not None:
+        return tuple(layout.sizes), tuple(tuple(kinds) for kinds in layout.kinds)
+    if isinstance(space, spaces.Discrete):
+        return (int(space.n),), ()
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes = tuple(int(n) for n in space.nvec.ravel())
+        return sizes, tuple((0,) * sizes[0] for _ in sizes[1:])
+    raise ValueError(f"no distribution for the action space {space}; Discrete, MultiDiscrete and Box have one")
+
+
+class Gaussian:
+    """Independent Gaussians, `[..., d]`, with a standard deviation that doesn't depend on the state."""
+
+    def __init__(self, mean: Tensor, log_std: Tensor) -> None:
+        self.mean, self.log_std = mean, log_std
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """float32 `[..., d]`"""
+        return torch.addcmul(self.mean, self.log_std.exp(), noise)
+
+    def mode(self) -> Tensor:
+        """float32 `[..., d]`"""
+        return self.mean
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """`[...]`"""
+        scaled = (actions - self.mean) * (-self.log_std).exp()
+        constant = self.log_std.sum() + 0.5 * math.log(2 * math.pi) * self.mean.shape[-1]
+        return -0.5 * scaled.square().sum(-1) - constant
+
+    def entropy(self) -> Tensor:
+        """`[...]`"""
+        total = (self.log_std + 0.5 * (1 + math.log(2 * math.pi))).sum()
+        return total.expand(self.mean.shape[:-1])
+
+
+class Categorical:
+    """One choice of n by logits `[..., n]`; illegal ones have probability 0.
+
+    Args:
+        squeeze: actions are `[...]`, else `[..., 1]`.
+    """
+
+    def __init__(self, logits: Tensor, mask: Tensor | None, squeeze: bool = True) -> None:
+        self.logits = logits if mask is None else logits.masked_fill(~mask, LOWEST)
+        self.squeeze = squeeze
+        self._log_probs: Tensor | None = None
+
+    @property
+    def log_probs(self) -> Tensor:
+        """`[..., n]`"""
+        if self._log_probs is None:
+            self._log_probs = self.logits.log_softmax(-1)
+        return self._log_probs
+
+    def _shaped(self, choice: Tensor) -> Tensor:
+        return choice if self.squeeze else choice.unsqueeze(-1)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """int64: the Gumbel-max trick, exact, on noise `[..., n]`."""
+        return self._shaped((self.logits + noise).argmax(-1))
+
+    def mode(self) -> Tensor:
+        """int64: the most probable."""
+        return self._shaped(self.logits.argmax(-1))
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """`[...]`"""
+        index = actions.unsqueeze(-1) if self.squeeze else actions
+        return self.log_probs.gather(-1, index).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        """`[...]`, over the legal choices."""
+        return -(self.log_probs.exp() * self.log_probs).sum(-1)
+
+
+class Parts:
+    """A first choice (the verb) and later parts whose masks, and whether they count at all, depend on it.
+
+    A part that the verb does not use is 0 in the action and drops out of log-probability and entropy.
+
+    Args:
+        outputs: logits of all parts, `[..., sum(sizes)]`.
+        mask: bool `[..., M]`: the verb's columns, then for each later part its blocks.
+        sizes: choices of each part.
+        kinds: for each later part int64 `[sizes[0]]`: the block that a verb uses, -1 for none.
+    """
+
+    def __init__(self, outputs: Tensor, mask: Tensor | None, sizes: tuple[int, ...], kinds: list[Tensor]) -> None:
+        blocks = [int(table.max()) + 1 for table in kinds] if mask is not None else []
+        columns = [sizes[0], *(count * size for count, size in zip(blocks, sizes[1:], strict=False))]
+        masks = [None] * len(sizes) if mask is None else list(mask.split(columns, dim=-1))
+        logits = outputs.split(list(sizes), dim=-1)
+        self.verb = Categorical(logits[0], masks[0])
+        self.kinds = kinds
+        self.sizes = sizes
+        self.logits, self.masks = logits[1:], masks[1:]
+
+    def _block(self, part: int, kind: Tensor) -> Tensor | None:
+        """The part's mask for each row's kind `[...]`: bool `[..., size]`."""
+        mask = self.masks[part]
+        if mask is None:
+            return None
+        by_kind = mask.unflatten(-1, (-1, self.sizes[part + 1]))
+        index = kind.clamp(min=0)[..., None, None].expand(*kind.shape, 1, by_kind.shape[-1])
+        return by_kind.gather(-2, index).squeeze(-2)
+
+    def _later(self, verbs: Tensor) -> list[tuple[Tensor, Categorical]]:
+        """Each later part given the verbs `[...]`: whether it is used, and its distribution."""
+        found = []
+        for part, table in enumerate(self.kinds):
+            kind = table[verbs]
+            found.append((kind >= 0, Categorical(self.logits[part], self._block(part, kind))))
+        return found
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """int64 `[..., parts]`"""
+        pieces = noise.split(list(self.sizes), dim=-1)
+        verbs = self.verb.sample(pieces[0])
+        later = [
+            part.sample(piece) * used for (used, part), piece in zip(self._later(verbs), pieces[1:], strict=True)
+        ]
+        return torch.stack([verbs, *later], dim=-1)
+
+    def mode(self) -> Tensor:
+        """int64 `[..., parts]`: the most probable verb, then the most probable of each part given it."""
+        verbs = self.verb.mode()
+        return torch.stack([verbs, *(part.mode() * used for used, part in self._later(verbs))], dim=-1)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """`[...]`"""
+        verbs = actions[..., 0]
+        total = self.verb.log_prob(verbs)
+        for part, (used, distribution) in enumerate(self._later(verbs), start=1):
+            total = total + distribution.log_prob(actions[..., part]) * used
+        return total
+
+    def entropy(self) -> Tensor:
+        """`[...]`, exact: of the verb, plus each part's expected one given the verb."""
+        total = self.verb.entropy()
+        verb_probs = self.verb.log_probs.exp()
+        for part, table in enumerate(self.kinds):
+            for kind in range(int(table.max()) + 1):
+                weight = (verb_probs * (table == kind)).sum(-1)
+                block = self._block(part, torch.full(weight.shape, kind, device=weight.device))
+                total = total + weight * Categorical(self.logits[part], block).entropy()
+        return total

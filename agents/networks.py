@@ -1,0 +1,128 @@
+"""Networks that the algorithms share."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+class _Tanh(torch.autograd.Function):
+    """tanh by way of the sigmoid, whose vector code on CPUs is three times as fast; absolute error below 2e-7."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = torch.sigmoid(x + x).mul_(2).sub_(1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(grads[0], y)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """tanh, elementwise; differentiable once. Small tensors and other devices take torch's own."""
+    if x.is_cuda or x.numel() < 4096:
+        return torch.tanh(x)
+    return _Tanh.apply(x)  # pyright: ignore[reportReturnType]
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": tanh, "relu": torch.relu, "silu": nn.functional.silu, "gelu": nn.functional.gelu,
+}  # fmt: skip
+
+
+def linear(num_inputs: int, num_outputs: int, gain: float = math.sqrt(2)) -> nn.Linear:
+    """A linear layer with orthogonal weights of the given gain and zero biases (Saxe et al., arXiv 1312.6120)."""
+    layer = nn.Linear(num_inputs, num_outputs)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class MLP(nn.Module):
+    """Linear layers with an activation between: `[..., sizes[0]]` -> `[..., sizes[-1]]`.
+
+    Args:
+        sizes: widths from the input to the output.
+        activation: tanh, relu, silu or gelu.
+        gain: of the last layer's orthogonal weights; the others have sqrt(2).
+
+    Raises:
+        ValueError: an activation that isn't there.
+    """
+
+    def __init__(self, sizes: Sequence[int], activation: str = "tanh", gain: float = math.sqrt(2)) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        gains = [math.sqrt(2)] * (len(sizes) - 2) + [gain]
+        shapes = zip(sizes[:-1], sizes[1:], gains, strict=True)
+        self.layers = nn.ModuleList(linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., sizes[0]]` -> `[..., sizes[-1]]`."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.activation(nn.functional.linear(x, layer.weight, layer.bias))
+        return nn.functional.linear(x, last.weight, last.bias)
+
+
+class Features(nn.Module):
+    """Encoded observations `[..., *shape]` -> float32 features `[..., num_features]`.
+
+    Vectors pass as they are, grids are flattened, Discretes become one-hot; uint8 images go through the convolutions of
+    Mnih et al. ("Human-level control through deep reinforcement learning", 2015), channels first.
+    """
+
+    def __init__(self, space: spaces.Space) -> None:
+        super().__init__()
+        shape = tuple(space.shape or ())
+        self.num_dims = len(shape)
+        self.sizes = [int(space.n)] if isinstance(space, spaces.Discrete) else []
+        if isinstance(space, spaces.MultiDiscrete):
+            self.sizes = [int(n) for n in space.nvec]
+        self.convolutions = None
+        if is_image(space):
+            self.convolutions = nature_cnn(shape)
+            self.num_features = 512
+        else:
+            self.num_features = sum(self.sizes) if self.sizes else math.prod(shape)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """`[..., *shape]` -> `[..., num_features]`."""
+        if self.sizes:
+            parts = obs.unsqueeze(-1) if self.num_dims == 0 else obs
+            hot = [nn.functional.one_hot(parts[..., i], size) for i, size in enumerate(self.sizes)]
+            return torch.cat(hot, dim=-1).float()
+        if self.num_dims == 1 and obs.dtype == torch.float32:
+            return obs
+        lead = obs.shape[: obs.dim() - self.num_dims]
+        if self.convolutions is not None:
+            return self.convolutions(obs.flatten(0, len(lead) - 1).float() / 255).unflatten(0, lead)
+        return obs.reshape(*lead, -1).float()
+
+
+def is_image(space: spaces.Space) -> bool:
+    """A stack of uint8 pictures, channels first, of 36 x 36 pixels or more."""
+    box = isinstance(space, spaces.Box)
+    return box and str(space.dtype) == "uint8" and len(space.shape) == 3 and min(space.shape[1:]) >= 36
+
+
+def nature_cnn(shape: tuple[int, ...]) -> nn.Sequential:
+    """The convolutions of the Nature DQN with a linear layer of 512 on top, for pictures `[channels, height, width]`."""
+    layers: list[nn.Module] = []
+    channels = shape[0]
+    for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+        layer = nn.Conv2d(channels, filters, size, stride)
+        nn.init.orthogonal_(layer.weight, math.sqrt(2))
+        layers += [layer, nn.ReLU()]
+        channels = filters
+    body = nn.Sequential(*layers, nn.Flatten())
+    with torch.no_grad():
+        width = body(torch.zeros(1, *shape)).shape[1]
+    return nn.Sequential(*body, linear(width, 512), nn.ReLU())

@@ -1,0 +1,81 @@
+"""Running statistics: observations to zero mean and unit variance, rewards to unit variance of the return."""
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningNorm(nn.Module):
+    """Standardises by the mean and variance of all it was shown, clipped to +-`clip`.
+
+    Buffers: `count`, `mean`, `var` float64, merged batch by batch (Chan et al., "Updating formulae and a pairwise
+    algorithm for computing sample variances", 1979). Before the first update it passes values through.
+    """
+
+    count: Tensor
+    mean: Tensor
+    var: Tensor
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: tuple[int, ...], clip: float = 10.0) -> None:
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("var", torch.ones(shape, dtype=torch.float64))
+        self.register_buffer("shift", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[..., *shape]` -> float32 of the same shape."""
+        return ((values - self.shift) * self.scale).clamp_(-self.clip, self.clip)
+
+    @torch.no_grad()
+    def update(self, values: Tensor, valid: Tensor | None = None) -> None:
+        """Merges a batch.
+
+        Args:
+            values: `[B, *shape]`.
+            valid: bool `[B]`: which of them count.
+        """
+        values = values.double()
+        if valid is not None:
+            values = values[valid]
+        number = len(values)
+        if number == 0:
+            return
+        mean, var = values.mean(0), values.var(0, correction=0)
+        total = self.count + number
+        delta = mean - self.mean
+        squares = self.var * self.count + var * number + delta.square() * self.count * number / total
+        self.mean += delta * number / total
+        self.var.copy_(squares / total)
+        self.count.copy_(total)
+        self.shift.copy_(self.mean)
+        self.scale.copy_((self.var + 1e-8).rsqrt())
+
+
+class RewardScale(nn.Module):
+    """Divides rewards by the standard deviation of the running discounted return (Engstrom et al., arXiv 2005.12729).
+
+    Buffers: the statistics of the returns, and the running return of each row, `[num_envs]`.
+    """
+
+    returns: Tensor
+
+    def __init__(self, num_envs: int, gamma: float) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.norm = RunningNorm(())
+        self.register_buffer("returns", torch.zeros(num_envs))
+
+    @torch.no_grad()
+    def forward(self, rewards: Tensor, ended: Tensor, valid: Tensor) -> Tensor:
+        """Takes in a rollout's rewards `[T, N]` (with which rows ended and which are valid) and scales them."""
+        running = torch.empty_like(rewards)
+        for t in range(len(rewards)):
+            self.returns = self.returns * self.gamma + rewards[t]
+            running[t] = self.returns
+            self.returns = self.returns.masked_fill(ended[t], 0)
+        self.norm.update(running.flatten(), valid.flatten())
+        return (rewards * self.norm.scale).clamp_(-10, 10)

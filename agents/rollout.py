@@ -1,0 +1,341 @@
+"""The collector: the one way from worlds to learners, and the only training caller of `env.step`.
+
+Time-major tensors on the learner's device. Worlds that speak torch (they have a `device`) write straight into the
+rollout's rows; any other Gymnasium vector env is copied into them. How an env resets itself ends here: learners see the
+same rows for NEXT_STEP, SAME_STEP and DISABLED.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from agents.encoding import Encoder
+
+Act = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor, dict[str, Tensor]]]
+"""(obs, mask, memory, starts) -> (actions, memory, extras), over all rows."""
+
+
+@dataclass
+class Rollout:
+    """`T` steps of `N` rows, time-major.
+
+    Row t holds what was seen (`obs[t]`), done (`actions[t]`) and got (`rewards[t]`, `terminated[t]`, `truncated[t]`);
+    `obs[t + 1]` is what the next action is chosen from, hence the reset observation where an episode ended at t.
+    """
+
+    obs: Tensor
+    """`[T + 1, N, ...]`"""
+    action_mask: Tensor | None
+    """bool `[T + 1, N, M]`, or None."""
+    actions: Tensor
+    """int64 or float32 `[T, N, ...]`, as the policy gave them."""
+    rewards: Tensor
+    """float32 `[T, N]`"""
+    terminated: Tensor
+    """bool `[T, N]`"""
+    truncated: Tensor
+    """bool `[T, N]`"""
+    starts: Tensor
+    """bool `[T + 1, N]`: `obs[t]` is the first of an episode."""
+    valid: Tensor
+    """bool `[T, N]`: False for the fake step after an episode's end under NEXT_STEP and for rows of other owners."""
+    memory: Tensor
+    """`[N, m]`: the policy's memory before step 0."""
+    extras: dict[str, Tensor]
+    """What else `act` gave, `[T, N, ...]` each."""
+    final_index: Tensor
+    """int64 `[K]`: t * N + n of rows that ended and whose last observation is not `obs[t + 1]`, ascending."""
+    final_obs: Tensor
+    """`[K, ...]`: their last observations."""
+    final_memory: Tensor
+    """`[K, m]`: the policy's memory after step t, before any reset."""
+    _rows: dict[str, Any] = field(default_factory=dict, repr=False)
+    _outs: list[dict[str, Tensor]] = field(default_factory=list, repr=False)
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return self.actions.shape[0]
+
+    @property
+    def num_envs(self) -> int:
+        """N."""
+        return self.actions.shape[1]
+
+    def next_obs(self) -> Tensor:
+        """What each action led to, `[T, N, ...]`: `obs[t + 1]`, but the final observation where the episode ended."""
+        if not len(self.final_index):
+            return self.obs[1:]
+        following = self.obs[1:].clone()
+        following.view(-1, *self.obs.shape[2:])[self.final_index] = self.final_obs
+        return following
+
+
+class Collector:
+    """Steps a vector env with a policy and fills rollouts, going on where the last one ended.
+
+    Attributes:
+        envs: the vector env.
+        encoder: how its observations become tensors.
+        num_envs: rows N.
+        global_step: valid rows collected so far.
+    """
+
+    def __init__(self, envs: gymnasium.vector.VectorEnv, device: str | torch.device = "cpu", seed: int = 0) -> None:
+        self.envs: Any = envs
+        self.device = torch.device(device)
+        self.num_envs = envs.num_envs
+        self.encoder = Encoder(envs.single_observation_space)
+        self.action_space = envs.single_action_space
+        self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        self.in_place = getattr(envs, "device", None) is not None and self.envs.device == self.device
+        self.opponents: list[Any] = []
+        self.owner = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self.memory = torch.zeros(self.num_envs, 0, device=self.device)
+        self._episodes: list[tuple[float, int]] = []
+        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        obs, infos = envs.reset(seed=seed)
+        self._receive(obs, infos)
+
+    def _receive(self, obs: Any, infos: dict[str, Any]) -> None:
+        self.obs = self.encoder(obs).to(self.device)
+        mask = _mask(infos)
+        self.action_mask = None if mask is None else mask.to(self.device)
+
+    def set_opponents(self, policies: Sequence[Any], owner: Tensor) -> None:
+        """Hands rows to frozen policies.
+
+        Args:
+            policies: each with `act` and `initial_memory`.
+            owner: int64 `[num_envs]`: 0 the learner, k the k-th of `policies`; a row's episode keeps its owner, so
+                change owners only at the episodes' start.
+        """
+        if owner.shape != (self.num_envs,) or owner.min() < 0 or owner.max() > len(policies):
+            raise ValueError(f"owner must be [{self.num_envs}] numbers of 0..{len(policies)}, got {owner.tolist()}")
+        self.owner = owner.to(self.device)
+        self.opponents = []
+        for number, policy in enumerate(policies, start=1):
+            rows = (self.owner == number).nonzero().flatten()
+            self.opponents.append([policy, rows, policy.initial_memory(len(rows)).to(self.device)])
+
+    def new_rollout(
+        self, num_steps: int, extras: dict[str, tuple[tuple[int, ...], torch.dtype]] | None = None
+    ) -> Rollout:
+        """Preallocated tensors for `num_steps` steps; `extras` gives shape and dtype a row of each by name."""
+        steps, rows, device = num_steps, self.num_envs, self.device
+
+        def empty(length: int, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+            return torch.zeros(length, rows, *shape, dtype=dtype, device=device)
+
+        box = isinstance(self.action_space, spaces.Box)
+        columns = None if self.action_mask is None else self.action_mask.shape[1:]
+        rollout = Rollout(
+            obs=empty(steps + 1, self.encoder.shape, self.encoder.dtype),
+            action_mask=None if columns is None else empty(steps + 1, columns, torch.bool),
+            actions=empty(steps, self.action_space.shape or (), torch.float32 if box else torch.int64),
+            rewards=empty(steps, (), torch.float32),
+            terminated=empty(steps, (), torch.bool),
+            truncated=empty(steps, (), torch.bool),
+            starts=empty(steps + 1, (), torch.bool),
+            valid=empty(steps, (), torch.bool),
+            memory=self.memory,
+            extras={name: empty(steps, shape, dtype) for name, (shape, dtype) in (extras or {}).items()},
+            final_index=torch.zeros(0, dtype=torch.int64, device=device),
+            final_obs=torch.zeros(0, *self.encoder.shape, dtype=self.encoder.dtype, device=device),
+            final_memory=torch.zeros(0, *self.memory.shape[1:], device=device),
+        )
+        names = ("obs", "actions", "rewards", "terminated", "truncated", "starts")
+        rows_of: dict[str, Any] = {name: getattr(rollout, name).unbind() for name in names}
+        masks = rollout.action_mask
+        rows_of["action_mask"] = (None,) * (steps + 1) if masks is None else masks.unbind()
+        rollout._rows = rows_of
+        rollout._outs = [_results(rows_of, t) for t in range(steps)]
+        return rollout
+
+    @torch.inference_mode()
+    def collect(self, act: Act, rollout: Rollout) -> None:
+        """Fills the rollout with the next steps of every row."""
+        obs, masks, starts = rollout._rows["obs"], rollout._rows["action_mask"], rollout._rows["starts"]
+        kept = rollout._rows["actions"]
+        obs[0].copy_(self.obs)
+        starts[0].copy_(self.starts)
+        if self.action_mask is not None:
+            masks[0].copy_(self.action_mask)
+        rollout.memory, fake_at_start = self.memory, self.fake
+        finals: list[tuple[Tensor, Tensor, Tensor]] = []
+        for t in range(rollout.num_steps):
+            actions, self.memory, extras = act(obs[t], masks[t], self.memory, starts[t])
+            if self.opponents:
+                actions = self._opponents_act(actions, obs[t], masks[t], starts[t])
+            kept[t].copy_(actions)
+            for name, value in extras.items():
+                rollout.extras[name][t] = value
+            self._step(actions, t, rollout, finals)
+        self.obs, self.starts = obs[-1].clone(), starts[-1].clone()
+        self.action_mask = None if self.action_mask is None else masks[-1].clone()
+        self._keep_finals(rollout, finals)
+        self._mark_valid(rollout, fake_at_start)
+        self._count_episodes(rollout)
+
+    def _opponents_act(self, actions: Tensor, obs: Tensor, mask: Tensor | None, starts: Tensor) -> Tensor:
+        actions = actions.clone()
+        for opponent in self.opponents:
+            policy, rows, memory = opponent
+            its_mask = None if mask is None else mask[rows]
+            actions[rows], opponent[2] = policy.act(obs[rows], its_mask, memory, starts[rows])
+        return actions
+
+    def _step(self, actions: Tensor, t: int, rollout: Rollout, finals: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """Steps the envs into row t, and notes final observations and who starts anew at t + 1."""
+        out, ended = rollout._outs[t], rollout._rows["starts"][t + 1]
+        if self.in_place:
+            *_, infos = self.envs.step(actions, out=out)
+        else:
+            infos = self._step_and_copy(actions, out)
+        torch.logical_or(out["terminated"], out["truncated"], out=ended)
+        if self.mode == AutoresetMode.NEXT_STEP:
+            self.fake, ended[:] = ended.clone(), self.fake
+            return
+        if self.mode == AutoresetMode.DISABLED:
+            if ended.any():
+                rows = ended.nonzero().flatten()
+                finals.append((rows + t * self.num_envs, out["obs"][rows].clone(), self.memory[rows]))
+                self._reset_rows(ended, out)
+        elif "final_obs" in infos:
+            rows = ended.nonzero().flatten()
+            finals.append((rows + t * self.num_envs, self._final_obs(infos["final_obs"], rows), self.memory[rows]))
+
+    def _step_and_copy(self, actions: Tensor, out: dict[str, Tensor]) -> dict[str, Any]:
+        obs, rewards, terminated, truncated, infos = self.envs.step(self._to_envs(actions))
+        out["obs"].copy_(self.encoder(obs))
+        out["rewards"].copy_(torch.as_tensor(rewards))
+        out["terminated"].copy_(torch.as_tensor(terminated))
+        out["truncated"].copy_(torch.as_tensor(truncated))
+        if "action_mask" in out:
+            mask = _mask(infos)
+            assert mask is not None, "the env gave a mask at reset and none at step"
+            out["action_mask"].copy_(mask)
+        return infos
+
+    def _to_envs(self, actions: Tensor) -> Any:
+        """Actions as the envs take them: within a Box's bounds, NumPy unless the envs speak torch."""
+        if hasattr(self.envs, "device"):
+            return actions.to(self.envs.device)
+        array = actions.cpu().numpy()
+        if isinstance(self.action_space, spaces.Box):
+            array = np.clip(array, self.action_space.low, self.action_space.high)
+        return array.astype(self.action_space.dtype, copy=False)
+
+    def _reset_rows(self, ended: Tensor, out: dict[str, Tensor]) -> None:
+        obs, infos = self.envs.reset(options={"reset_mask": ended.cpu().numpy()})
+        out["obs"][ended] = self.encoder(obs).to(self.device)[ended]
+        if "action_mask" in out:
+            mask = _mask(infos)
+            assert mask is not None, "the env gave a mask at its first reset and none at this one"
+            out["action_mask"][ended] = mask.to(self.device)[ended]
+
+    def _final_obs(self, final: Any, rows: Tensor) -> Tensor:
+        """The rows' final observations: out of a tensor, an array, or an array of separate observations."""
+        if isinstance(final, Tensor):
+            return final[rows.to(final.device)].to(self.device)
+        picked = [final[int(row)] for row in rows]
+        if isinstance(self.encoder.raw_space, spaces.Dict):
+            batch: Any = {key: np.stack([np.asarray(obs[key]) for obs in picked]) for key in picked[0]}
+        elif isinstance(self.encoder.raw_space, spaces.Tuple):
+            batch = tuple(np.stack([np.asarray(part) for part in parts]) for parts in zip(*picked, strict=True))
+        else:
+            batch = np.stack([np.asarray(obs) for obs in picked])
+        return self.encoder(batch).to(self.device)
+
+    def _keep_finals(self, rollout: Rollout, finals: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+        if finals:
+            rollout.final_index, rollout.final_obs, rollout.final_memory = (
+                torch.cat(parts) for parts in zip(*finals, strict=True)
+            )
+        else:
+            rollout.final_index, rollout.final_obs = rollout.final_index[:0], rollout.final_obs[:0]
+            rollout.final_memory = self.memory[:0]
+
+    def _mark_valid(self, rollout: Rollout, fake_at_start: Tensor) -> None:
+        rollout.valid.fill_(True)
+        if self.mode == AutoresetMode.NEXT_STEP:
+            torch.logical_not(fake_at_start, out=rollout.valid[0])
+            torch.logical_not(rollout.terminated[:-1] | rollout.truncated[:-1], out=rollout.valid[1:])
+        self._real = rollout.valid.cpu().numpy().copy()
+        if self.opponents:
+            rollout.valid &= self.owner == 0
+
+    def _count_episodes(self, rollout: Rollout) -> None:
+        """Raw returns and lengths of the learner's episodes that ended, in order of time."""
+        rewards, real = rollout.rewards.cpu().numpy(), self._real
+        ended = (rollout.terminated | rollout.truncated).cpu().numpy()
+        learner = (self.owner == 0).cpu().numpy()
+        for t, any_ended in enumerate(ended.any(axis=1)):
+            self._returns += rewards[t]
+            self._lengths += real[t]
+            if any_ended:
+                mine = ended[t] & learner
+                self._episodes += zip(self._returns[mine].tolist(), self._lengths[mine].tolist(), strict=True)
+                self._returns[ended[t]] = 0
+                self._lengths[ended[t]] = 0
+
+    def pop_episodes(self) -> list[tuple[float, int]]:
+        """(return, length) of the learner's episodes that ended since the last call, raw, in order of time."""
+        episodes, self._episodes = self._episodes, []
+        return episodes
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next `collect` goes on from, the worlds included where they can be saved."""
+        saved: dict[str, Any] = {
+            "returns": torch.from_numpy(self._returns.copy()),
+            "lengths": torch.from_numpy(self._lengths.copy()),
+            "episodes": [list(episode) for episode in self._episodes],
+            "memory": self.memory.clone(),
+            "starts": self.starts.clone(),
+            "fake": self.fake.clone(),
+            "owner": self.owner.clone(),
+            "opponent_memory": [opponent[2].clone() for opponent in self.opponents],
+        }
+        if hasattr(self.envs, "save_state"):
+            saved["envs"] = self.envs.save_state()
+        return saved
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Goes on where the saved collector was; envs that can't be saved stay at their own reset."""
+        if not hasattr(self.envs, "load_state"):
+            return
+        self._receive(*self.envs.load_state(saved["envs"]))
+        self._returns, self._lengths = saved["returns"].numpy().copy(), saved["lengths"].numpy().copy()
+        self._episodes = [(float(value), int(length)) for value, length in saved["episodes"]]
+        for name in ("memory", "starts", "fake", "owner"):
+            setattr(self, name, saved[name].to(self.device).clone())
+        for opponent, memory in zip(self.opponents, saved["opponent_memory"], strict=True):
+            opponent[2] = memory.to(self.device).clone()
+
+
+def _results(rows: dict[str, Any], t: int) -> dict[str, Tensor]:
+    """Where step t's results go."""
+    out = {"obs": rows["obs"][t + 1], "action_mask": rows["action_mask"][t + 1]}
+    out |= {name: rows[name][t] for name in ("rewards", "terminated", "truncated")}
+    return {name: row for name, row in out.items() if row is not None}
+
+
+def _mask(infos: dict[str, Any]) -> Tensor | None:
+    """The action mask of a batch of infos as one bool tensor `[num_envs, M]`, or None."""
+    mask = infos.get("action_mask")
+    if mask is None or isinstance(mask, Tensor):
+        return mask
+    if isinstance(mask, tuple):
+        return torch.as_tensor(np.concatenate([np.asarray(part) for part in mask], axis=1).astype(np.bool_))
+    if mask.dtype == object:
+        mask = np.stack([np.concatenate([np.asarray(part).ravel() for part in row]) for row in mask])
+    return torch.as_tensor(np.asarray(mask).astype(np.bool_))
