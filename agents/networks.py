@@ -2,36 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-class _Tanh(torch.autograd.Function):
-    """tanh by way of the sigmoid, whose vector code on CPUs is three times as fast; absolute error below 2e-7."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = torch.sigmoid(x + x).mul_(2).sub_(1)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(grads[0], y)
-
-
-def tanh(x: Tensor) -> Tensor:
-    """tanh, elementwise; differentiable once. Small tensors and other devices take torch's own."""
-    if x.is_cuda or x.numel() < 4096:
-        return torch.tanh(x)
-    return _Tanh.apply(x)  # pyright: ignore[reportReturnType]
-
-
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": tanh, "relu": torch.relu, "silu": nn.functional.silu, "gelu": nn.functional.gelu,
+    "tanh": torch.tanh, "relu": torch.relu, "silu": nn.functional.silu, "gelu": nn.functional.gelu,
 }  # fmt: skip
 
 

@@ -289,9 +289,9 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
         shuffled = batch.select(torch.randperm(size, generator=state.generator, device=batch.obs.device))
         minibatches = shuffled.split(-(-size // config.num_minibatches))
         records = [minibatch_step(state, minibatch, config) for minibatch in minibatches]
-        if config.target_kl and float(torch.stack(records)[:, 3].mean()) > config.target_kl:
+        if config.target_kl and float(torch.cat(records, dim=1)[3].mean()) > config.target_kl:
             break
-    means = torch.stack(records).mean(0).tolist()
+    means = torch.cat(records, dim=1).mean(1).tolist()
     names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
     metrics = {f"losses/{name}": value for name, value in zip(names, means, strict=True)}
     spread, unexplained = batch.returns.var(), (batch.returns - batch.values).var()
@@ -300,7 +300,7 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
 
 
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
-    """One step of Adam; returns policy loss, value loss, entropy, KL and clipped share, `[5]`."""
+    """One step of Adam; returns each step's policy loss, value loss, entropy, KL and whether it was clipped, `[5, b]`."""
     dist, values, _ = state.policy(batch.obs, batch.action_mask, batch.obs, batch.obs)
     log_ratio = dist.log_prob(batch.actions) - batch.log_probs
     ratio = log_ratio.exp()
@@ -310,19 +310,18 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
         advantages = (advantages - mean) / (std + 1e-8)
 
     clipped_ratio = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
-    policy_loss = -torch.min(advantages * ratio, advantages * clipped_ratio).mean()
-    value_loss = (values - batch.returns).square()
+    gains = torch.min(advantages * ratio, advantages * clipped_ratio)
+    value_errors = (values - batch.returns).square()
     if config.clip_vloss:
         clipped = batch.values + (values - batch.values).clamp(-config.clip_coef, config.clip_coef)
-        value_loss = torch.max(value_loss, (clipped - batch.returns).square())
-    value_loss = 0.5 * value_loss.mean()
-    entropy = dist.entropy().mean()
-    loss = policy_loss - config.ent_coef * entropy + config.vf_coef * value_loss
+        value_errors = torch.max(value_errors, (clipped - batch.returns).square())
+    entropy = dist.entropy()
+    bonus = torch.add(gains, entropy, alpha=config.ent_coef)
+    loss = torch.sub(bonus, value_errors, alpha=0.5 * config.vf_coef).mean().neg()
 
     state.optimizer.zero_grad()
     loss.backward()
     state.optimizer.step(config.max_grad_norm)
     with torch.no_grad():
-        approx_kl = (ratio - 1 - log_ratio).mean()
-        clip_fraction = (clipped_ratio != ratio).float().mean()
-        return torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])
+        moved = (clipped_ratio != ratio).float()
+        return torch.stack([-gains, 0.5 * value_errors, entropy, ratio - 1 - log_ratio, moved])

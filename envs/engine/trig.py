@@ -12,7 +12,11 @@ import numpy as np
 from envs.engine.rules import real, rule
 
 _TWO_OVER_PI = np.float32(2 / math.pi)
-_PI_HALF_1, _PI_HALF_2, _PI_HALF_3 = np.float32(1.5703125), np.float32(4.837512969970703125e-4), np.float32(7.549789954e-8)
+_PI_HALF_1, _PI_HALF_2, _PI_HALF_3 = (
+    np.float32(1.5703125),
+    np.float32(4.837512969970703125e-4),
+    np.float32(7.549789954e-8),
+)
 _S1, _S2, _S3 = np.float32(-1.6666654611e-1), np.float32(8.3321608736e-3), np.float32(-1.9515295891e-4)
 _C1, _C2, _C3 = np.float32(4.166664568298827e-2), np.float32(-1.388731625493765e-3), np.float32(2.443315711809948e-5)
 _ONE, _HALF = np.float32(1), np.float32(0.5)
