@@ -1,5 +1,6 @@
 """`quintet play`: watch a trained agent, in a window or in a video."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable
@@ -50,16 +51,13 @@ def main(argv: list[str]) -> int:
     run = runs.find(options.run, options.runs_dir)
     run_config, path = runs.read_config(run), runs.find_checkpoint(run, options.checkpoint)
     import_modules(options.module)
+    if options.video:
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
     envs, policy = _player(run_config, path)
-    screen: Any = None
     fps = int(envs.metadata.get("render_fps") or 30)
-    try:
-        screen = Video(Path(options.video), fps) if options.video else Window(fps)
+    with contextlib.closing(Video(Path(options.video), fps) if options.video else Window(fps)) as screen:
         play(policy, envs, screen.show, options)
-    finally:
-        envs.close()
-        if screen is not None:
-            screen.close()
+    envs.close()
     if options.video:
         print(f"video: {options.video}")
     return 0
@@ -165,25 +163,25 @@ class Window:
         self.fps: float = fps
         self.surface: Any = None
         self.clock = pygame.time.Clock()
+        try:
+            pygame.display.init()
+            unseen = pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ
+        except pygame.error:
+            unseen = True
+        if unseen:
+            raise InputError("there is no display to open a window on; write a video instead: --video play.mp4")
 
     def show(self, picture: np.ndarray, title: str) -> bool:
         """Shows a picture until the next one's time; False once the window is closed."""
         pygame = self.pygame
-        self.surface = self.surface or self._open(picture)
+        if self.surface is None:
+            self.surface = pygame.display.set_mode((picture.shape[1], picture.shape[0]), pygame.RESIZABLE)
         frame = pygame.surfarray.make_surface(picture.swapaxes(0, 1))
         self.surface.blit(pygame.transform.smoothscale(frame, self.surface.get_size()), (0, 0))
         pygame.display.set_caption(f"quintet · {title}")
         pygame.display.flip()
         self.clock.tick(self.fps)
         return self._keys()
-
-    def _open(self, picture: np.ndarray) -> Any:
-        size = (picture.shape[1], picture.shape[0])
-        try:
-            self.pygame.display.init()
-            return self.pygame.display.set_mode(size, self.pygame.RESIZABLE)
-        except self.pygame.error as error:
-            raise InputError(f"no window can be opened ({error}); write a video: --video play.mp4") from error
 
     def _keys(self) -> bool:
         """Acts on keys, and waits while paused."""

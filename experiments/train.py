@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
     if "--resume" in argv:
         argv = [word for word in argv if word != "--resume"]
         return resume(flags.parse(ResumeOptions, argv, "quintet train --resume"))
-    return start(*parse(argv))[1]
+    return _with_next(*start(*parse(argv)))
 
 
 def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
@@ -217,7 +217,7 @@ def resume(options: ResumeOptions) -> int:
     print(f"resuming {run} after {step:,} steps", flush=True)
     if not choice.is_world:
         print(NOT_SAVED.format(choice.id))
-    return train(run, run_config, config, envs, saved=saved, eval_episodes=options.eval_episodes)
+    return _with_next(run, train(run, run_config, config, envs, saved=saved, eval_episodes=options.eval_episodes))
 
 
 def train(
@@ -241,7 +241,8 @@ def train(
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} after {state.global_step:,} steps; go on with: quintet train --resume {run}")
         return 128 + stopped_by
-    _finish(run, run_config, state, eval_episodes)
+    if eval_episodes:
+        _evaluate(run_config, state, eval_episodes)
     return 0
 
 
@@ -300,15 +301,21 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _finish(run: Path, run_config: runs.RunConfig, state: Any, eval_episodes: int) -> None:
-    """Evaluates on envs of its own and names the next commands."""
-    if eval_episodes:
-        from agents.evaluate import evaluate
-        from experiments.trained import evaluation_envs
+def _evaluate(run_config: runs.RunConfig, state: Any, episodes: int) -> None:
+    """Prints what the agent reaches in environments of its own."""
+    from agents.evaluate import evaluate
+    from experiments.trained import evaluation_envs
 
-        envs = evaluation_envs(run_config, eval_episodes)
-        result = evaluate(state.policy, envs, eval_episodes, seed=EVALUATION_SEED, device=run_config.device)
-        envs.close()
-        print(f"evaluated return over {eval_episodes} episodes: {result}")
-    module = "".join(f" --module {name}" for name in run_config.modules)
-    print(f"next:\n  quintet play {run}{module}\n  quintet evaluate {run}{module}\n  tensorboard --logdir {run.parent}")
+    envs = evaluation_envs(run_config, episodes)
+    result = evaluate(state.policy, envs, episodes, seed=EVALUATION_SEED, device=run_config.device)
+    envs.close()
+    print(f"evaluated return over {episodes} episodes: {result}")
+
+
+def _with_next(run: Path, exit_code: int) -> int:
+    """Names the commands to go on with, after a run that is complete."""
+    if exit_code == 0:
+        module = "".join(f" --module {name}" for name in runs.read_config(run).modules)
+        print(f"next:\n  quintet play {run}{module}\n  quintet evaluate {run}{module}")
+        print(f"  tensorboard --logdir {run.parent}")
+    return exit_code

@@ -1,0 +1,73 @@
+"""`quintet demo`: two agents from nothing to a video, in three minutes."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments import flags, play, runs, train
+from experiments.progress import duration
+
+LEVEL = "four_rooms"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains PPO on CartPole and tabular Q on a grid, evaluates both, leaves videos and a TensorBoard log."""
+
+    runs_dir: str = "runs"
+    """Folder for the runs and the videos."""
+
+
+def main(argv: list[str]) -> int:
+    """`quintet demo`; returns the exit code."""
+    options = flags.parse(Options, argv, "quintet demo")
+    started = time.perf_counter()
+    folder = Path(options.runs_dir)
+    lessons = {
+        "1/2  PPO learns to balance a pole": ["ppo", "quintet/CartPole-v1"],
+        "2/2  tabular Q learns its way through four rooms": ["q", "quintet/GridWorld-v0", "--env.level", LEVEL],
+    }
+    shown: list[tuple[Path, Path]] = []
+    for title, words in lessons.items():
+        print(f"\n{title}\n  quintet train {' '.join(words)}", flush=True)
+        run, exit_code = train.start(*train.parse([*words, "--runs-dir", options.runs_dir]))
+        if exit_code:
+            return exit_code
+        video = folder / f"demo-{words[1].split('/')[1]}.mp4"
+        play.main([str(run), "--episodes", "1" if words[0] == "ppo" else "3", "--video", str(video)])
+        shown.append((run, video))
+    print("\nwhat it learned: the best action in each cell and its value\n")
+    print(learned_table(shown[1][0]))
+    print(after(shown, folder, time.perf_counter() - started))
+    return 0
+
+
+def learned_table(run: Path) -> str:
+    """A table as arrows on its level."""
+    from agents.table_picture import table_text
+    from envs.gridworld import load_level
+    from experiments.trained import environment, load_policy
+    from experiments.worlds import make_batch
+
+    run_config = runs.read_config(run)
+    policy = load_policy(run_config, runs.find_checkpoint(run), make_batch(environment(run_config), 1))
+    level = load_level(LEVEL)
+    return table_text(policy.table, policy.visits, (level.height, level.width), level.rows)
+
+
+def after(shown: list[tuple[Path, Path]], folder: Path, seconds: float) -> str:
+    """What there is now and what to try next."""
+    (pole, pole_video), (grid, grid_video) = shown
+    return f"""
+done in {duration(seconds)}
+
+  videos         {pole_video}
+                 {grid_video}
+  curves         tensorboard --logdir {folder}
+
+try next:
+  quintet play {pole}                     in a window
+  quintet evaluate {grid}
+  quintet train q quintet/GridWorld-v0 --env.level frozen_lake_4x4
+  quintet train ppo Acrobot-v1                  any environment of Gymnasium's
+  quintet envs                                  what else there is"""
