@@ -12,8 +12,8 @@ PAPER, GROUND, INK, MUTED = (247, 246, 242), (226, 223, 214), (43, 45, 51), (148
 BLUE, ORANGE, GREEN, RED = (62, 116, 186), (222, 125, 60), (96, 158, 96), (200, 76, 76)
 
 
-def _caption(canvas: "Canvas", state: Any) -> None:
-    canvas.caption(f"step {int(state.tick)}   return {float(state.returns[0]):.4g}")
+def _caption(canvas: "Canvas", state: Any, color: tuple[int, int, int] = MUTED) -> None:
+    canvas.caption(f"step {int(state.tick)}   return {float(state.returns[0]):.4g}", color)
 
 
 def draw_cartpole(canvas: "Canvas", state: Any, params: Any, tables: Any) -> None:
@@ -65,7 +65,7 @@ def draw_mountain_car(canvas: "Canvas", state: Any, params: Any, tables: Any) ->
         along = np.array([math.cos(tilt), math.sin(tilt)]) * math.copysign(1, throttle)
         start = np.array([position, _height(position) + 0.15])
         canvas.arrow(tuple(start), tuple(start + along * (0.06 + 0.1 * abs(throttle))), BLUE, 0.011)
-    _caption(canvas, state)
+    _caption(canvas, state, PAPER)
 
 
 def _car(canvas: "Canvas", x: float, y: float, tilt: float) -> None:

@@ -123,10 +123,10 @@ class Canvas:
         offset = {"left": 0.0, "center": drawn.get_width() / 2, "right": float(drawn.get_width())}[align]
         self._large.blit(drawn, (round(x - offset), round(y - drawn.get_height() / 2)))
 
-    def caption(self, words: str) -> None:
+    def caption(self, words: str, color: Color = MUTED) -> None:
         """Small print in the lower left corner."""
         font = self._fonts.setdefault(20, pygame.font.Font(None, 20 * OVERSAMPLING))
-        drawn = font.render(words, True, MUTED)
+        drawn = font.render(words, True, color)
         margin = 8 * OVERSAMPLING
         self._large.blit(drawn, (margin, self._large.get_height() - drawn.get_height() - margin))
 

@@ -67,5 +67,5 @@ def test_a_cache_that_cannot_be_written_is_said_and_play_goes_on(tmp_path: Path)
     blocked = tmp_path / "cache"
     blocked.write_text("a file where the folder should be")
     printed, warned = run(tmp_path, blocked)
-    assert printed == "2.5 0 0"
+    assert printed == "2.5 0 1"
     assert "can't be cached" in warned and "QUINTET_CACHE_DIR" in warned

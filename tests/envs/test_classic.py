@@ -1,0 +1,168 @@
+"""The classic control tasks step as Gymnasium's own do, in float32 and, whole episodes long, in float64."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.classic_control import acrobot
+
+import envs
+from envs.engine.rules import record_dtype
+from envs.registration import load_world
+
+NUM_STATES = 3000
+FIELDS = {
+    "CartPole-v1": ("x", "x_dot", "theta", "theta_dot"),
+    "MountainCar-v0": ("position", "velocity"),
+    "MountainCarContinuous-v0": ("position", "velocity"),
+    "Pendulum-v1": ("theta", "theta_dot"),
+    "Acrobot-v1": ("theta1", "theta2", "theta1_dot", "theta2_dot"),
+}
+RANGES = {
+    "CartPole-v1": [(-2.3, 2.3), (-3, 3), (-0.2, 0.2), (-3, 3)],
+    "MountainCar-v0": [(-1.19, 0.59), (-0.069, 0.069)],
+    "MountainCarContinuous-v0": [(-1.19, 0.59), (-0.069, 0.069)],
+    "Pendulum-v1": [(-9, 9), (-7.9, 7.9)],
+    "Acrobot-v1": [(-3.1, 3.1), (-3.1, 3.1), (-4, 4), (-9, 9)],
+}
+
+
+def margin(name: str, state: np.ndarray) -> float:
+    """How far a state is from where a flag flips or an angle wraps."""
+    if name == "CartPole-v1":
+        return min(abs(abs(state[0]) - 2.4), abs(abs(state[2]) - 12 * 2 * np.pi / 360))
+    if name.startswith("MountainCar"):
+        return min(abs(state[0] - (0.5 if name == "MountainCar-v0" else 0.45)), abs(state[0] + 1.2), abs(state[1]))
+    if name == "Acrobot-v1":
+        height = -np.cos(state[0]) - np.cos(state[0] + state[1])
+        return min(abs(height - 1), np.pi - abs(state[0]), np.pi - abs(state[1]))
+    return 1.0
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_one_step_from_any_state_is_gymnasiums(name: str) -> None:
+    rng = np.random.default_rng(0)
+    ours = envs.make_vec(f"quintet/{name}", NUM_STATES)
+    theirs: Any = gymnasium.make(name).unwrapped
+    ours.reset()
+    theirs.reset(seed=0)
+    states = np.stack([rng.uniform(low, high, NUM_STATES) for low, high in RANGES[name]], axis=1).astype(np.float32)
+    for column, field in enumerate(FIELDS[name]):
+        ours.state[field] = states[:, column]
+    space = ours.single_action_space
+    actions = np.stack([space.sample() for _ in range(NUM_STATES)])
+    obs, rewards, terminated, _, infos = ours.step(actions)
+    rows = np.where(np.asarray(terminated)[:, None], infos.get("final_obs", obs), obs)
+    compared = 0
+    for index in range(NUM_STATES):
+        start = states[index].astype(np.float64)
+        theirs.state = tuple(start) if name.startswith("MountainCar") else start
+        theirs.steps_beyond_terminated = None
+        their_obs, their_reward, their_terminated, _, _ = theirs.step(actions[index])
+        if min(margin(name, np.asarray(theirs.state)), margin(name, start)) < 1e-4:
+            continue
+        compared += 1
+        assert np.allclose(rows[index], their_obs, atol=1e-5, rtol=0), (states[index], actions[index])
+        assert np.isclose(float(rewards[index]), their_reward, rtol=1e-5, atol=1e-7)
+        assert bool(terminated[index]) == their_terminated
+    assert compared > 0.95 * NUM_STATES
+
+
+WHOLE_EPISODES = """
+import json, sys
+from tests.envs.test_classic import whole_episodes
+print(json.dumps(whole_episodes(sys.argv[1], int(sys.argv[2]))))
+"""
+
+
+def whole_episodes(name: str, count: int) -> list[list[float]]:
+    """(our length, theirs, our return, theirs) of episodes from our first states under the same random actions.
+
+    The acrobot is chaotic: a sine that differs in its last bit ends elsewhere within an episode. So Gymnasium's takes
+    the math library's sine and cosine here, as ours does, in place of NumPy's.
+    """
+    assert record_dtype(load_world(envs.registered_worlds()[f"quintet/{name}"]))["reward"].base == np.float64
+    ours = envs.make_vec(f"quintet/{name}", count)
+    ours.reset(seed=1)
+    starts = np.stack([ours.state[field].copy() for field in FIELDS[name]], axis=1)
+    rng = np.random.default_rng(2)
+    limit = int(ours.params.max_episode_steps[0])
+    space: Any = ours.single_action_space
+    shape = (limit, count, *(space.shape or ()))
+    discrete = isinstance(space, gymnasium.spaces.Discrete)
+    actions = rng.integers(0, space.n, shape) if discrete else rng.uniform(space.low, space.high, shape)
+    actions = actions if discrete else actions.astype(np.float32)
+    found = np.zeros((count, 2))
+    running = np.ones(count, bool)
+    for t in range(limit):
+        _, _, terminated, truncated, infos = ours.step(actions[t])
+        ended = np.asarray(terminated | truncated) & running
+        if ended.any():
+            found[ended, 0] = np.asarray(infos["episode"]["l"])[ended]
+            found[ended, 1] = np.asarray(infos["episode"]["r"])[ended]
+            running &= ~ended
+    acrobot.sin, acrobot.cos = math.sin, math.cos
+    theirs: Any = gymnasium.make(name)
+    rows = []
+    for index in range(count):
+        theirs.reset(seed=0)
+        state = starts[index]
+        theirs.unwrapped.state = tuple(state) if name.startswith("MountainCar") else state
+        total, length, over = 0.0, 0, False
+        while not over:
+            _, reward, terminated, truncated, _ = theirs.step(actions[length, index])
+            total, length, over = total + float(reward), length + 1, terminated or truncated
+        rows.append([found[index, 0], length, found[index, 1], total])
+    return rows
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_hundreds_of_whole_episodes_in_float64_are_gymnasiums(name: str) -> None:
+    count = "100" if name == "MountainCarContinuous-v0" else "200"
+    done = subprocess.run(
+        [sys.executable, "-c", WHOLE_EPISODES, name, count],
+        env={**os.environ, "QUINTET_REAL": "float64"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = np.array(json.loads(done.stdout.splitlines()[-1]))
+    assert np.array_equal(rows[:, 0], rows[:, 1])
+    assert np.allclose(rows[:, 2], rows[:, 3], atol=1e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_spaces_and_time_limits_are_gymnasiums(name: str) -> None:
+    ours, theirs = gymnasium.make(f"quintet/{name}"), gymnasium.make(name)
+    assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
+    assert theirs.spec is not None
+    assert ours.unwrapped.worlds.params.max_episode_steps[0] == theirs.spec.max_episode_steps  # pyright: ignore
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_first_states_are_spread_as_gymnasiums_are(name: str) -> None:
+    ours, _ = envs.make_vec(f"quintet/{name}", 4000).reset(seed=3)
+    theirs = gymnasium.make(name)
+    rows = np.stack([theirs.reset(seed=seed)[0] for seed in range(1500)])
+    assert np.allclose(ours.mean(0), rows.mean(0), atol=0.08) and np.allclose(ours.std(0), rows.std(0), atol=0.05)
+    assert (ours.min(0).values.numpy() >= rows.min(0) - 0.02).all()
+    assert (ours.max(0).values.numpy() <= rows.max(0) + 0.02).all()
+
+
+def test_options_change_the_physics_and_bad_ones_are_named() -> None:
+    reward = envs.make_vec("quintet/CartPole-v1", 1, sutton_barto_reward=True)
+    reward.reset()
+    assert float(reward.step([0])[1]) == 0.0
+    light, heavy = (envs.make_vec("quintet/Pendulum-v1", 1, g=g) for g in (1.0, 10.0))
+    light.reset(), heavy.reset()
+    assert float(light.step([[0.0]])[0][0, 2]) != float(heavy.step([[0.0]])[0][0, 2])
+    with pytest.raises(ValueError, match="masspole must be above 0, got -1"):
+        envs.make_vec("quintet/CartPole-v1", 1, masspole=-1)
+    with pytest.raises(ValueError, match="kinematics_integrator must be one of 'euler', 'semi-implicit euler'"):
+        envs.make_vec("quintet/CartPole-v1", 1, kinematics_integrator="rk4")
+    with pytest.raises(ValueError, match="no option 'gravty'; did you mean 'gravity'"):
+        envs.make_vec("quintet/CartPole-v1", 1, gravty=1)
