@@ -81,7 +81,7 @@ class Features(nn.Module):
         lead = obs.shape[: obs.dim() - self.num_dims]
         if self.convolutions is not None:
             return self.convolutions(obs.flatten(0, len(lead) - 1).float() / 255).unflatten(0, lead)
-        return obs.reshape(*lead, -1).float()
+        return obs.reshape(*lead, self.num_features).float()
 
 
 def is_image(space: spaces.Space) -> bool:
