@@ -23,22 +23,22 @@ class Evaluation:
 
     episodes: int
     mean: float
-    low: float
-    """Lower end of the 95% interval of the mean (Student's t)."""
-    high: float
+    low: float | None
+    """Lower end of the 95% interval of the mean (Student's t); None for one episode, of which nothing is known."""
+    high: float | None
     min: float
     max: float
     mean_length: float
     cut: int
     """Episodes that had not ended after `STEP_LIMIT` steps."""
 
-    def asdict(self) -> dict[str, float]:
+    def asdict(self) -> dict[str, float | None]:
         """For JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
-        interval = f"{self.mean:.2f} ± {(self.high - self.low) / 2:.2f}"
-        text = f"{interval} ({self.min:.2f} to {self.max:.2f}, {self.mean_length:.0f} steps an episode)"
+        spread = "" if self.low is None or self.high is None else f" ± {(self.high - self.low) / 2:.2f}"
+        text = f"{self.mean:.2f}{spread} ({self.min:.2f} to {self.max:.2f}, {self.mean_length:.0f} steps an episode)"
         return text + (f"; {self.cut} cut after {STEP_LIMIT} steps" if self.cut else "")
 
 
@@ -102,11 +102,12 @@ def evaluate(
 def summarise(returns: list[float], lengths: list[int], cut: int = 0) -> Evaluation:
     """Mean and interval of returns and lengths, one of each an episode."""
     mean, half = float(np.mean(returns)), half_width(returns)
+    low, high = (None, None) if half is None else (mean - half, mean + half)
     return Evaluation(
         episodes=len(returns),
         mean=mean,
-        low=mean - half,
-        high=mean + half,
+        low=low,
+        high=high,
         min=min(returns),
         max=max(returns),
         mean_length=float(np.mean(lengths)),
@@ -114,10 +115,10 @@ def summarise(returns: list[float], lengths: list[int], cut: int = 0) -> Evaluat
     )
 
 
-def half_width(values: list[float]) -> float:
-    """Half the 95% interval of the mean by Student's t; 0 for a single value, of which nothing is known."""
+def half_width(values: list[float]) -> float | None:
+    """Half the 95% interval of the mean by Student's t; None for a single value."""
     if len(values) < 2:
-        return 0.0
+        return None
     freedom = len(values) - 1
     t = T95[freedom - 1] if freedom <= len(T95) else 1.96 + 2.372 / freedom + 2.82 / freedom**2
     return t * float(np.std(values, ddof=1)) / math.sqrt(len(values))

@@ -3,8 +3,6 @@
 import json
 from dataclasses import dataclass
 
-import tyro
-
 from experiments import flags, runs
 from experiments.errors import InputError
 from experiments.flags import Modules
@@ -15,7 +13,7 @@ from experiments.worlds import EVALUATION_SEED, import_modules
 class Options:
     """Evaluates a trained agent: its best actions, and actions drawn from its policy."""
 
-    run: tyro.conf.Positional[str]
+    run: flags.Run
     """Run folder, a name in --runs-dir, or "latest"."""
     episodes: int = 100
     """Episodes of each kind."""

@@ -11,6 +11,9 @@ import tyro
 
 from experiments.errors import InputError
 
+Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+"""The first word: which run folder."""
+
 Modules = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 """The values of a flag that may be given several times."""
 
@@ -34,17 +37,16 @@ def parse(target: Callable[..., Any], argv: list[str], prog: str, description: s
 
 
 def _one_line(box: str) -> str:
-    """The message in the box that tyro paints, and what it supposes was meant."""
+    """The message in the box that tyro paints, in Unicode or ASCII, and what it supposes was meant."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ ") for line in box.splitlines()]
-    lines = lines[1:]
     sections: list[list[str]] = [[]]
-    for line in lines:
-        sections[-1].append(line) if line else sections.append([])
+    for line in lines[1:]:
+        sections[-1].append(line) if line.strip("-") else sections.append([])
     sections = [section for section in sections if section]
     message = " ".join(sections[0]) if sections else "the command line can't be read"
     for section in sections[1:]:
         if section[0].startswith("Perhaps you meant") and len(section) > 1:
-            message += f"; did you mean {section[1].split()[0]}?"
+            message += f"; did you mean {section[1].split()[0].rstrip(',')}?"
     if message.startswith("Unrecognized options: "):
         words = re.findall(r"--[\w.-]+", message.partition(";")[0]) or [message.partition(": ")[2]]
         return f"unknown option {words[0]}" + "".join(message.partition(";")[1:])

@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium
 import tyro
@@ -17,7 +17,7 @@ from experiments.worlds import choose, env_options, flag, import_modules, spaces
 class Options:
     """Lists the worlds registered, or describes one environment."""
 
-    id: tyro.conf.Positional[str | None] = None
+    id: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ENV_ID]")] = None
     """Describes this one, with its options."""
     all: bool = False
     """Names Gymnasium's environments too."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from experiments import flags, runs
 from experiments.errors import InputError
@@ -24,7 +23,7 @@ Show = Callable[[np.ndarray, str], bool]
 class Options:
     """Shows a trained agent playing. In the window: space pauses, up and down change the speed, q or Escape ends."""
 
-    run: tyro.conf.Positional[str]
+    run: flags.Run
     """Run folder, a name in --runs-dir, or "latest"."""
     episodes: int = 3
     """Episodes to show; 0 for no end."""
@@ -116,6 +115,8 @@ def play(policy: Any, envs: Any, show: Show, options: Options) -> list[tuple[flo
 
 
 def _picture(envs: Any) -> np.ndarray:
+    if "rgb_array" not in envs.metadata.get("render_modes", ()):
+        raise InputError("the environment draws no pictures, so it can't be watched: its render_modes lack 'rgb_array'")
     try:
         pictures = envs.render()
     except ValueError as error:

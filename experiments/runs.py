@@ -12,6 +12,7 @@ import io
 import json
 import platform
 import re
+import subprocess
 import time
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -40,6 +41,23 @@ class RunConfig:
     modules: list[str] = field(default_factory=list)
     """Modules that `--module` imported; they are imported again only if named again."""
     versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    """Of the clone that the code ran from, with "+" if files differed from it; None outside a clone."""
+
+
+def commit() -> str | None:
+    """The git commit of the clone that this code is in."""
+    clone = Path(__file__).parent.parent
+    if not (clone / ".git").exists():
+        return None
+    try:
+        head, changed = (
+            subprocess.run(["git", *words], cwd=clone, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
 
 
 def versions() -> dict[str, str]:

@@ -18,7 +18,7 @@ from experiments.errors import InputError, as_input_error
 from experiments.flags import Modules
 from experiments.log import RunLog
 from experiments.progress import ProgressLine
-from experiments.worlds import EVALUATION_SEED, EnvChoice, choose, import_modules, make_batch
+from experiments.worlds import EVALUATION_SEED, EnvChoice, choose, env_options, import_modules, make_batch
 
 MANY_ENVS = 256
 NOT_SAVED = """note: {} can't save its own state, so its episodes begin anew and the run will differ from an unbroken
@@ -65,7 +65,7 @@ class Options:
 class ResumeOptions:
     """Goes on with a run from its last checkpoint."""
 
-    run: tyro.conf.Positional[str]
+    run: flags.Run
     """Run folder, a name in --runs-dir, or "latest"."""
     total_timesteps: int | None = None
     """Train until here, if longer (or shorter) than the run was meant to be."""
@@ -94,7 +94,7 @@ def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
     Raises:
         InputError: what doesn't exist or doesn't fit.
     """
-    env_options, words = flags.split_env_options(argv)
+    given, words = flags.split_env_options(argv)
     algorithm = words[0]
     if algorithm.startswith("-"):
         raise InputError(f"the algorithm comes first: quintet train {'|'.join(ALGORITHMS)} ENV_ID ..., got {algorithm}")
@@ -105,8 +105,8 @@ def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
     env_id, rest = (words[1], words[2:]) if has_id else ("", words[1:])
     prefix, _, env_id = env_id.rpartition(":")
     import_modules([*_modules(rest), *([prefix] if prefix else [])])
-    choice = choose(env_id, env_options) if has_id else None
-    settings = _preset(module, algorithm, env_id)
+    choice = choose(env_id, given) if has_id else None
+    settings = _preset(module, algorithm, env_id, choice.options if choice else {})
     options, config = _parse_flags(module.Config(**settings), rest, algorithm, env_id)
     assert choice is not None
     if prefix and prefix != "envs":
@@ -120,8 +120,8 @@ def _modules(words: list[str]) -> list[str]:
     return named + [word.partition("=")[2] for word in words if word.startswith("--module=")]
 
 
-def _preset(module: Any, algorithm: str, env_id: str) -> dict[str, Any]:
-    values = preset(algorithm, env_id)
+def _preset(module: Any, algorithm: str, env_id: str, env_options: dict[str, Any]) -> dict[str, Any]:
+    values = preset(algorithm, env_id, env_options)
     known = {one.name for one in fields(module.Config)}
     for name in values:
         if name not in known:
@@ -137,8 +137,18 @@ def _parse_flags(default: Any, words: list[str], algorithm: str, env_id: str) ->
 
     flat = tyro.conf.arg(name="")
     both.__annotations__ = {"config": Annotated[kind, flat], "options": Annotated[Options, flat]}
-    description = f"{ALGORITHMS[algorithm][1]}. Defaults are those for {env_id or 'an environment without a preset'}."
-    return flags.parse(both, words, f"quintet train {algorithm} {env_id or 'ENV_ID'}", description)
+    return flags.parse(both, words, f"quintet train {algorithm} {env_id or 'ENV_ID'}", _description(algorithm, env_id))
+
+
+def _description(algorithm: str, env_id: str) -> str:
+    """What stands above the flags in the help of an algorithm and an environment."""
+    text = f"{ALGORITHMS[algorithm][1]}. Defaults are those for {env_id or 'an environment without a preset'}."
+    if not env_id:
+        return f"{text}\nThe environment's own options are --env.KEY VALUE; `quintet envs ENV_ID` explains them."
+    options = [f"--env.{name.replace('_', '-')}" for name in env_options(env_id)[0]]
+    if not options:
+        return f"{text}\n{env_id} has no options of its own."
+    return f"{text}\nIts own options, which `quintet envs {env_id}` explains: {' '.join(options)}"
 
 
 def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> tuple[Path, int]:
@@ -158,9 +168,21 @@ def _environments(run_config: runs.RunConfig, config: Any) -> Any:
     """The batch to learn from, its spaces checked."""
     choice = EnvChoice(run_config.env_id, run_config.env_options)
     envs = make_batch(choice, config.num_envs, run_config.vectorization, config.seed)
-    with as_input_error(ValueError, prefix=f"{run_config.env_id}: "):
+    try:
         load_algorithm(run_config.algorithm).check_spaces(envs.single_observation_space, envs.single_action_space)
+    except ValueError as error:
+        fitting = ", ".join(name for name in ALGORITHMS if _fits(name, envs)) or "none of this version's"
+        raise InputError(f"{run_config.env_id}: {error}\nalgorithms that fit: {fitting}") from error
     return envs
+
+
+def _fits(algorithm: str, envs: Any) -> bool:
+    """Whether an algorithm is there and takes the spaces."""
+    try:
+        load_algorithm(algorithm).check_spaces(envs.single_observation_space, envs.single_action_space)
+    except (InputError, ValueError):
+        return False
+    return True
 
 
 def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> runs.RunConfig:
@@ -177,6 +199,7 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
         checkpoint_every=every,
         modules=list(options.module),
         versions=runs.versions(),
+        commit=runs.commit(),
     )
 
 
@@ -206,8 +229,8 @@ def resume(options: ResumeOptions) -> int:
     if options.total_timesteps is not None:
         config = replace(config, total_timesteps=options.total_timesteps)
         run_config = replace(run_config, config=asdict(config))
-    saved = read_checkpoint(runs.find_checkpoint(run))
-    step = saved["train"]["global_step"]
+    saved = read_checkpoint(runs.find_checkpoint(run)) if runs.checkpoints(run) else None
+    step = saved["train"]["global_step"] if saved else 0
     if step >= config.total_timesteps:
         longer = f"--total-timesteps {2 * config.total_timesteps}"
         raise InputError(f"{run} is complete: {step:,} of {config.total_timesteps:,} steps; train longer with {longer}")
@@ -215,7 +238,7 @@ def resume(options: ResumeOptions) -> int:
     envs = _environments(run_config, config)
     runs.write_config(run, run_config)
     print(f"resuming {run} after {step:,} steps", flush=True)
-    if not choice.is_world:
+    if step and not choice.is_world:
         print(NOT_SAVED.format(choice.id))
     return _with_next(run, train(run, run_config, config, envs, saved=saved, eval_episodes=options.eval_episodes))
 

@@ -84,12 +84,15 @@ def test_stochastic_draws_come_from_the_seed() -> None:
 
 
 def test_the_interval_is_students() -> None:
-    assert half_width([1.0]) == 0.0
+    assert half_width([1.0]) is None
+    alone = summarise([1.0], [3])
+    assert (alone.low, alone.high, str(alone)) == (None, None, "1.00 (1.00 to 1.00, 3 steps an episode)")
     assert half_width([1.0, 3.0]) == pytest.approx(12.706, rel=1e-3)
     for count, t in ((7, 2.447), (11, 2.228), (31, 2.042), (101, 1.984)):
         values = list(np.linspace(-1, 1, count))
         assert half_width(values) == pytest.approx(t * np.std(values, ddof=1) / count**0.5, rel=7e-3)
     result = summarise([1.0, 3.0, 5.0], [1, 1, 1])
+    assert result.low is not None and result.high is not None
     assert result.mean - result.low == pytest.approx(result.high - result.mean)
 
 

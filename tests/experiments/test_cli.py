@@ -44,7 +44,7 @@ BAD = {
     f"train q {GRID} --env.view-size 4 --env.observation egocentric": "view_size must be odd",
     "train q FrozenLake-v1 --env.map-nam 8x8": "did you mean '--env.map-name'",
     "train q FrozenLake-v1 --env.map-name 9x9": "FrozenLake-v1 can't be made with --env.map-name 9x9",
-    "train q CartPole-v1": "use dqn or ppo",
+    "train q CartPole-v1": "algorithms that fit: ",
     "train q Pendulum-v1": "use ddpg or ppo",
     "train ppo ALE/Pong-v5": "quintet[atari]",
     "train ppo Ant-v5": "quintet[mujoco]",

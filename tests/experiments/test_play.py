@@ -33,7 +33,7 @@ def test_an_mp4_has_every_picture(run: Path, tmp_path: Path, capsys: pytest.Capt
     assert len(played) == 2 and f"video: {video}" in said
     reader = imageio.get_reader(video)
     assert reader.get_meta_data()["size"] == (600, 400)
-    assert reader.count_frames() == sum(played) + 2
+    assert len(list(reader.iter_data())) == sum(played) + 2
     assert reader.get_data(5).std() > 0
 
 
@@ -127,7 +127,7 @@ class Blind(gymnasium.Env):
 
 
 def test_an_environment_without_a_picture_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    gymnasium.register("Blind-v0", entry_point=Blind)
+    gymnasium.register("Blind-v0", entry_point=lambda **options: Blind(**options))
     words = ["ppo", "Blind-v0", "--total-timesteps", "64", "--num-envs", "2", "--num-steps", "32"]
     assert main(["train", *words, "--runs-dir", str(tmp_path), "--eval-episodes", "1"]) == 0
     assert main(["play", "latest", "--runs-dir", str(tmp_path), "--video", str(tmp_path / "a.mp4")]) == 2

@@ -52,6 +52,7 @@ def test_the_run_folder(tmp_path: Path) -> None:
     assert config["algorithm"] == "q" and config["env_id"] == GRID
     assert config["env_options"] == {"level": "frozen_lake_4x4"}
     assert config["config"]["seed"] == 7 and config["config"]["num_steps"] == 16
+    assert config["commit"] is None or len(config["commit"].rstrip("+")) == 40
     assert {"python", "torch", "numpy", "gymnasium", "quintet"} <= set(config["versions"])
     steps = [int(row["step"]) for row in rows(run)]
     assert steps == list(range(256, 2049, 256))
@@ -92,6 +93,14 @@ def test_resume_after_a_crash_is_as_if_it_had_not_happened(tmp_path: Path, algor
     assert main(["train", "--resume", str(broken), "--eval-episodes", "0"]) == 0
     assert lasting(broken) == lasting(whole)
     assert len(rows(broken, "timings.csv")) == len(rows(whole))
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    whole, broken = (train(tmp_path / name, *SMALL["q"]) for name in ("whole", "broken"))
+    for path in runs.checkpoints(broken):
+        path.unlink()
+    assert main(["train", "--resume", str(broken), "--eval-episodes", "0"]) == 0
+    assert lasting(broken) == lasting(whole)
 
 
 def start(folder: Path, *words: str) -> tuple[subprocess.Popen, Path]:
