@@ -38,12 +38,17 @@ def load_algorithm(name: str) -> Any:
         raise InputError(f"{name} is not in this version yet; there are: {', '.join(here)}") from None
 
 
-def preset(algorithm: str, env_id: str) -> dict[str, Any]:
-    """Fields of Config for an id: of all patterns in presets/<algorithm>.toml that match it, later ones win."""
+def preset(algorithm: str, env_id: str, env_options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Fields of Config for an environment: of all patterns in presets/<algorithm>.toml that match, later ones win.
+
+    A pattern matches the id, or the id with one option behind it: "quintet/GridWorld-v0 level=cliff".
+    """
     path = PRESETS / f"{algorithm}.toml"
     if not path.exists():
         return {}
-    patterns = tomllib.loads(path.read_text())
-    matching = [values for pattern, values in patterns.items() if fnmatch.fnmatchcase(env_id, pattern)]
-    found = {name: value for values in matching for name, value in values.items()}
+    names = [env_id] + [f"{env_id} {key}={value}" for key, value in (env_options or {}).items()]
+    found: dict[str, Any] = {}
+    for pattern, values in tomllib.loads(path.read_text()).items():
+        if any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            found |= values
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
