@@ -14,13 +14,14 @@ from experiments.cli import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent.parent
 GRID = "quintet/GridWorld-v0"
+LEVEL = ["--env.level", "frozen_lake_4x4", "--env.slippery", "false"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small trained run."""
     folder = tmp_path_factory.mktemp("runs")
-    words = ["q", GRID, "--total-timesteps", "4096", "--env.level", "frozen_lake_4x4", "--env.slippery", "false"]
+    words = ["q", GRID, "--total-timesteps", "4096", "--num-envs", "16", *LEVEL]
     assert main(["train", *words, "--runs-dir", str(folder), "--eval-episodes", "0"]) == 0
     return runs.known_runs(folder)[0]
 

@@ -18,7 +18,7 @@ from experiments.cli import main
 ROOT = Path(__file__).parent.parent.parent
 GRID = "quintet/GridWorld-v0"
 SMALL = {
-    "q": ["q", GRID, "--total-timesteps", "2048", "--num-steps", "16", "--env.level", "frozen_lake_4x4"],
+    "q": ["q", GRID, "--total-timesteps", "2048", "--num-envs", "16", "--num-steps", "16", "--env.level", "open"],
     "ppo": [
         *("ppo", GRID, "--total-timesteps", "1024", "--num-envs", "4", "--num-steps", "32"),
         *("--env.observation", "egocentric", "--normalize-obs", "--normalize-reward"),
@@ -50,7 +50,7 @@ def test_the_run_folder(tmp_path: Path) -> None:
     assert run.name.startswith("quintet-GridWorld-v0__q__7__")
     config = json.loads((run / "config.json").read_text())
     assert config["algorithm"] == "q" and config["env_id"] == GRID
-    assert config["env_options"] == {"level": "frozen_lake_4x4"}
+    assert config["env_options"] == {"level": "open"}
     assert config["config"]["seed"] == 7 and config["config"]["num_steps"] == 16
     assert config["commit"] is None or len(config["commit"].rstrip("+")) == 40
     assert {"python", "torch", "numpy", "gymnasium", "quintet"} <= set(config["versions"])
