@@ -1,16 +1,29 @@
 """The classic control tasks: Gymnasium's dynamics to the letter, batched."""
 
+import math
 from typing import Any
+
+
+def finite(**values: float) -> None:
+    """Checks numbers that may have any sign.
+
+    Raises:
+        ValueError: one that is infinite or not a number.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value}")
 
 
 def positive(**values: float) -> None:
     """Checks physical constants.
 
     Raises:
-        ValueError: one that is not above 0.
+        ValueError: one that is not a finite number above 0.
     """
+    finite(**values)
     for name, value in values.items():
-        if not value > 0:
+        if value <= 0:
             raise ValueError(f"{name} must be above 0, got {value}")
 
 

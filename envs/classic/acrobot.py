@@ -9,21 +9,19 @@ import math
 import numpy as np
 from gymnasium import spaces
 
-from envs.classic import checked_choice, positive
+from envs.classic import checked_choice, finite, positive
 from envs.classic.draw import draw_acrobot
+from envs.classic.pendulum import wrapped
 from envs.engine import ObsField, World, cos, real, rule, sin, uniform
 
 STATE = np.dtype([("theta1", real), ("theta2", real), ("theta1_dot", real), ("theta2_dot", real)])
 PARAMS = np.dtype(
     [
-        ("m1", real),
-        ("m2", real),
-        ("l1", real),
-        ("lc1", real),
-        ("lc2", real),
-        ("inertia", real),
         ("gravity", real),
         ("dt", real),
+        ("link_mass_1", real),
+        ("link_mass_2", real),
+        ("link_moi", real),
         ("nips", np.int32),
     ]
 )
@@ -32,7 +30,9 @@ LAYOUT = {
     "lower": ObsField(slice(2, 4), (2,), "cosine and sine of the elbow's angle", ""),
     "velocity": ObsField(slice(4, 6), (2,), "angular velocities", "rad/s"),
 }
-_PI, _TWO_PI, _HALF_PI = real(math.pi), real(2 * math.pi), real(math.pi / 2)
+_LENGTH, _CENTER = real(1), real(0.5)
+"""Of the upper link, and from each link's joint to its center of mass, m."""
+_HALF_PI = real(math.pi / 2)
 _MAX_SPEED_1, _MAX_SPEED_2 = real(4 * math.pi), real(9 * math.pi)
 _ZERO, _ONE, _TWO, _SIX, _FIFTH, _TENTH = real(0), real(1), real(2), real(6), real(0.2), real(0.1)
 
@@ -49,8 +49,8 @@ def reset(state):
 @rule
 def accelerations(params, torque, theta1, theta2, dtheta1, dtheta2):
     """Angular accelerations of both links, rad/s^2."""
-    m1, m2, l1, lc1, lc2 = params.m1, params.m2, params.l1, params.lc1, params.lc2
-    inertia, gravity = params.inertia, params.gravity
+    m1, m2, inertia, gravity = params.link_mass_1, params.link_mass_2, params.link_moi, params.gravity
+    l1, lc1, lc2 = _LENGTH, _CENTER, _CENTER
     sin2, cos2 = sin(theta2), cos(theta2)
     d1 = m1 * (lc1 * lc1) + m2 * (l1 * l1 + lc2 * lc2 + _TWO * l1 * lc2 * cos2) + inertia + inertia
     d2 = m2 * (lc2 * lc2 + l1 * lc2 * cos2) + inertia
@@ -65,16 +65,6 @@ def accelerations(params, torque, theta1, theta2, dtheta1, dtheta2):
     ddtheta2 = (torque + d2 / d1 * phi1 - swing - phi2) / (m2 * (lc2 * lc2) + inertia - d2 * d2 / d1)
     ddtheta1 = -(d2 * ddtheta2 + phi1) / d1
     return ddtheta1, ddtheta2
-
-
-@rule
-def wrapped(angle):
-    """The angle less whole turns, in -pi..pi; it moves by less than a few turns a step."""
-    while angle > _PI:
-        angle -= _TWO_PI
-    while angle < -_PI:
-        angle += _TWO_PI
-    return angle
 
 
 @rule
@@ -112,22 +102,33 @@ def observe(state, obs):
     obs[5] = state.theta2_dot
 
 
-def world(gravity: float = 9.8, dt: float = 0.2, book_or_nips: str = "book", max_episode_steps: int = 500) -> World:
-    """Acrobot-v1, both links 1 m and 1 kg.
+def world(
+    gravity: float = 9.8,
+    dt: float = 0.2,
+    link_mass_1: float = 1.0,
+    link_mass_2: float = 1.0,
+    link_moi: float = 1.0,
+    book_or_nips: str = "book",
+    max_episode_steps: int = 500,
+) -> World:
+    """Acrobot-v1, both links 1 m long.
 
     Args:
         gravity: m/s^2.
         dt: seconds a step.
+        link_mass_1, link_mass_2: of the upper and the lower link, kg.
+        link_moi: moment of inertia of either link, kg m^2.
         book_or_nips: equations of the "book", or of the "nips" paper, which lack a term.
         max_episode_steps: time limit; 0 is none.
     """
-    positive(dt=dt)
+    finite(gravity=gravity)
+    positive(dt=dt, link_mass_1=link_mass_1, link_mass_2=link_mass_2, link_moi=link_moi)
     nips = ("book", "nips").index(checked_choice("book_or_nips", book_or_nips, ("book", "nips")))
     high = np.array([1, 1, 1, 1, _MAX_SPEED_1, _MAX_SPEED_2], np.float32)
     return World(
         name="Acrobot",
         state=STATE,
-        params=np.array([(1, 1, 1, 0.5, 0.5, 1, gravity, dt, nips)], PARAMS),
+        params=np.array([(gravity, dt, link_mass_1, link_mass_2, link_moi, nips)], PARAMS),
         reset=reset,
         step=step,
         observe=observe,

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from gymnasium import spaces
 
-from envs.classic import checked_choice, positive
+from envs.classic import checked_choice, finite, positive
 from envs.classic.draw import draw_cartpole
 from envs.engine import ObsField, World, cos, real, rule, sin, uniform
 
@@ -18,10 +18,9 @@ STATE = np.dtype([("x", real), ("x_dot", real), ("theta", real), ("theta_dot", r
 PARAMS = np.dtype(
     [
         ("gravity", real),
-        ("total_mass", real),
+        ("masscart", real),
         ("masspole", real),
         ("length", real),
-        ("polemass_length", real),
         ("force_mag", real),
         ("tau", real),
         ("x_threshold", real),
@@ -37,7 +36,7 @@ LAYOUT = {
     "theta": ObsField(slice(2, 3), (1,), "angle from upright", "rad"),
     "theta_dot": ObsField(slice(3, 4), (1,), "angular velocity", "rad/s"),
 }
-_FOUR_THIRDS, _WIDTH, _HALF = real(4 / 3), real(0.1), real(0.05)
+_ONE, _FOUR_THIRDS, _WIDTH, _HALF = real(1), real(4 / 3), real(0.1), real(0.05)
 
 
 @rule
@@ -54,12 +53,13 @@ def step(state, params):
     """Pushes right on action 1, left on 0, for `tau` seconds."""
     force = params.force_mag if state.action[0] == 1 else -params.force_mag
     sine, cosine = sin(state.theta), cos(state.theta)
-    theta_dot = state.theta_dot
-    push = (force + params.polemass_length * (theta_dot * theta_dot) * sine) / params.total_mass
+    per_mass = _ONE / (params.masscart + params.masspole)
+    pole_share = params.masspole * per_mass
+    push = force * per_mass + pole_share * params.length * (state.theta_dot * state.theta_dot) * sine
     theta_acc = (params.gravity * sine - cosine * push) / (
-        params.length * (_FOUR_THIRDS - params.masspole * (cosine * cosine) / params.total_mass)
+        params.length * (_FOUR_THIRDS - pole_share * (cosine * cosine))
     )
-    x_acc = push - params.polemass_length * theta_acc * cosine / params.total_mass
+    x_acc = push - pole_share * params.length * theta_acc * cosine
     if params.semi_implicit != 0:
         state.x_dot += params.tau * x_acc
         state.theta_dot += params.tau * theta_acc
@@ -107,14 +107,14 @@ def world(
         kinematics_integrator: "euler" or "semi-implicit euler".
         max_episode_steps: time limit; 0 is none.
     """
+    finite(gravity=gravity)
     positive(masscart=masscart, masspole=masspole, length=length, force_mag=force_mag, tau=tau)
     integrators = ("euler", "semi-implicit euler")
     semi_implicit = integrators.index(checked_choice("kinematics_integrator", kinematics_integrator, integrators))
     x_threshold, theta_threshold = 2.4, 12 * 2 * math.pi / 360
     rewards = (0.0, -1.0) if sutton_barto_reward else (1.0, 1.0)
     values = (
-        gravity, masspole + masscart, masspole, length, masspole * length, force_mag, tau, x_threshold, theta_threshold,
-        *rewards, semi_implicit,
+        gravity, masscart, masspole, length, force_mag, tau, x_threshold, theta_threshold, *rewards, semi_implicit,
     )  # fmt: skip
     high = np.array([x_threshold * 2, np.inf, theta_threshold * 2, np.inf], np.float32)
     return World(

@@ -6,7 +6,7 @@ Moore, "Efficient memory-based learning for robot control" (1990); step by step 
 import numpy as np
 from gymnasium import spaces
 
-from envs.classic import positive
+from envs.classic import finite, positive
 from envs.classic.draw import draw_mountain_car
 from envs.engine import ObsField, World, cos, real, rule, uniform
 
@@ -66,6 +66,7 @@ def world(
         gravity: of the slope, velocity a step.
         max_episode_steps: time limit; 0 is none.
     """
+    finite(goal_velocity=goal_velocity)
     positive(force=force, gravity=gravity)
     low = np.array([MIN_POSITION, -MAX_SPEED], np.float32)
     high = np.array([MAX_POSITION, MAX_SPEED], np.float32)

@@ -6,7 +6,7 @@ Step by step as Gymnasium's MountainCarContinuous-v0; the price is on the action
 import numpy as np
 from gymnasium import spaces
 
-from envs.classic import positive
+from envs.classic import finite, positive
 from envs.classic.draw import draw_mountain_car
 from envs.classic.mountain_car import LAYOUT, MAX_POSITION, MAX_SPEED, MIN_POSITION, STATE, observe, reset, roll
 from envs.engine import World, real, rule
@@ -36,6 +36,7 @@ def world(
         gravity: of the slope, velocity a step.
         max_episode_steps: time limit; 0 is none.
     """
+    finite(goal_velocity=goal_velocity)
     positive(power=power, gravity=gravity)
     low = np.array([MIN_POSITION, -MAX_SPEED], np.float32)
     high = np.array([MAX_POSITION, MAX_SPEED], np.float32)

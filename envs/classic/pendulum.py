@@ -1,6 +1,6 @@
 """Pendulum: swing a pendulum up with too weak a motor and hold it there.
 
-Step by step as Gymnasium's Pendulum-v1.
+Step by step as Gymnasium's Pendulum-v1, except that the angle is kept within a step of -pi..pi, where sines are exact.
 """
 
 import math
@@ -8,19 +8,19 @@ import math
 import numpy as np
 from gymnasium import spaces
 
-from envs.classic import positive
+from envs.classic import finite, positive
 from envs.classic.draw import draw_pendulum
 from envs.engine import ObsField, World, cos, real, rule, sin, uniform
 
 STATE = np.dtype([("theta", real), ("theta_dot", real)])
-PARAMS = np.dtype([("gravity_gain", real), ("torque_gain", real), ("dt", real)])
+PARAMS = np.dtype([("g", real), ("m", real), ("length", real), ("dt", real)])
 LAYOUT = {
     "cos_theta": ObsField(slice(0, 1), (1,), "cosine of the angle from upright", ""),
     "sin_theta": ObsField(slice(1, 2), (1,), "sine of the angle from upright", ""),
     "theta_dot": ObsField(slice(2, 3), (1,), "angular velocity", "rad/s"),
 }
 MAX_SPEED, MAX_TORQUE = real(8), 2.0
-_PI, _TWO_PI, _TWO, _ONE = real(math.pi), real(2 * math.pi), real(2), real(1)
+_PI, _TWO_PI, _ONE, _TWO, _THREE = real(math.pi), real(2 * math.pi), real(1), real(2), real(3)
 _SPEED_COST, _TORQUE_COST = real(0.1), real(0.001)
 
 
@@ -44,12 +44,13 @@ def wrapped(angle):
 @rule
 def step(state, params):
     """Turns by the action, a torque in -2..2 N m; costs grow with angle, speed and torque."""
-    torque = state.action[0, 0]
-    angle, speed = wrapped(state.theta), state.theta_dot
+    torque, speed = state.action[0, 0], state.theta_dot
+    angle = wrapped(state.theta)
     state.reward[0] = -(angle * angle + _SPEED_COST * (speed * speed) + _TORQUE_COST * (torque * torque))
-    speed = speed + (params.gravity_gain * sin(state.theta) + params.torque_gain * torque) * params.dt
+    pull = _THREE * params.g / (_TWO * params.length) * sin(angle)
+    speed += (pull + _THREE / (params.m * (params.length * params.length)) * torque) * params.dt
     speed = min(max(speed, -MAX_SPEED), MAX_SPEED)
-    state.theta += speed * params.dt
+    state.theta = angle + speed * params.dt
     state.theta_dot = speed
 
 
@@ -73,12 +74,13 @@ def world(
         dt: seconds a step.
         max_episode_steps: time limit; 0 is none.
     """
+    finite(g=g)
     positive(m=m, length=length, dt=dt)
     high = np.array([1, 1, MAX_SPEED], np.float32)
     return World(
         name="Pendulum",
         state=STATE,
-        params=np.array([(3 * g / (2 * length), 3.0 / (m * length**2), dt)], PARAMS),
+        params=np.array([(g, m, length, dt)], PARAMS),
         reset=reset,
         step=step,
         observe=observe,

@@ -31,6 +31,31 @@ RANGES = {
     "Pendulum-v1": [(-9, 9), (-7.9, 7.9)],
     "Acrobot-v1": [(-3.1, 3.1), (-3.1, 3.1), (-4, 4), (-9, 9)],
 }
+VARIANTS = [
+    *((name, {}, {}) for name in FIELDS),
+    ("CartPole-v1", {"sutton_barto_reward": True}, {"_sutton_barto_reward": True}),
+    ("CartPole-v1", {"gravity": 3.7, "force_mag": 7.0, "tau": 0.01}, {"gravity": 3.7, "force_mag": 7.0, "tau": 0.01}),
+    (
+        "CartPole-v1",
+        {"masscart": 2.0, "masspole": 0.5, "length": 0.8},
+        {"masscart": 2.0, "masspole": 0.5, "length": 0.8, "total_mass": 2.5, "polemass_length": 0.4},
+    ),
+    (
+        "CartPole-v1",
+        {"kinematics_integrator": "semi-implicit euler"},
+        {"kinematics_integrator": "semi-implicit euler"},
+    ),
+    ("MountainCar-v0", {"goal_velocity": 0.03, "force": 0.002}, {"goal_velocity": 0.03, "force": 0.002}),
+    ("MountainCarContinuous-v0", {"goal_velocity": 0.03, "power": 0.002}, {"goal_velocity": 0.03, "power": 0.002}),
+    ("Pendulum-v1", {"g": 9.81}, {"g": 9.81}),
+    ("Pendulum-v1", {"m": 2.0, "length": 0.7, "dt": 0.02}, {"m": 2.0, "l": 0.7, "dt": 0.02}),
+    ("Acrobot-v1", {"book_or_nips": "nips"}, {"book_or_nips": "nips"}),
+    (
+        "Acrobot-v1",
+        {"dt": 0.05, "link_mass_1": 2.0, "link_mass_2": 0.5, "link_moi": 1.5},
+        {"dt": 0.05, "LINK_MASS_1": 2.0, "LINK_MASS_2": 0.5, "LINK_MOI": 1.5},
+    ),
+]
 
 
 def margin(name: str, state: np.ndarray) -> float:
@@ -45,17 +70,21 @@ def margin(name: str, state: np.ndarray) -> float:
     return 1.0
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_one_step_from_any_state_is_gymnasiums(name: str) -> None:
+@pytest.mark.parametrize(("name", "options", "attributes"), VARIANTS)
+def test_one_step_from_any_state_is_gymnasiums(name: str, options: dict, attributes: dict) -> None:
     rng = np.random.default_rng(0)
-    ours = envs.make_vec(f"quintet/{name}", NUM_STATES)
+    ours = envs.make_vec(f"quintet/{name}", NUM_STATES, **options)
     theirs: Any = gymnasium.make(name).unwrapped
+    for attribute, value in attributes.items():
+        assert hasattr(theirs, attribute)
+        setattr(theirs, attribute, value)
     ours.reset()
     theirs.reset(seed=0)
     states = np.stack([rng.uniform(low, high, NUM_STATES) for low, high in RANGES[name]], axis=1).astype(np.float32)
     for column, field in enumerate(FIELDS[name]):
         ours.state[field] = states[:, column]
     space = ours.single_action_space
+    space.seed(0)
     actions = np.stack([space.sample() for _ in range(NUM_STATES)])
     obs, rewards, terminated, _, infos = ours.step(actions)
     rows = np.where(np.asarray(terminated)[:, None], infos.get("final_obs", obs), obs)
@@ -74,6 +103,24 @@ def test_one_step_from_any_state_is_gymnasiums(name: str) -> None:
     assert compared > 0.95 * NUM_STATES
 
 
+@pytest.mark.parametrize("name", ["MountainCar-v0", "MountainCarContinuous-v0"])
+def test_the_wall_stops_the_car(name: str) -> None:
+    env = envs.make_vec(f"quintet/{name}", 1)
+    env.reset()
+    env.state["position"], env.state["velocity"] = -1.19, -0.05
+    action = [0] if name == "MountainCar-v0" else [[-1.0]]
+    assert env.step(action)[0].tolist() == [[np.float32(-1.2), 0.0]]
+
+
+def test_an_endless_pendulum_keeps_its_angle_small() -> None:
+    env = envs.make_vec("quintet/Pendulum-v1", 1, max_episode_steps=0)
+    env.reset()
+    for _ in range(3000):
+        env.state["theta_dot"] = 8.0
+        env.step([[2.0]])
+    assert abs(float(env.state.theta[0])) < 4
+
+
 WHOLE_EPISODES = """
 import json, sys
 from tests.envs.test_classic import whole_episodes
@@ -84,8 +131,8 @@ print(json.dumps(whole_episodes(sys.argv[1], int(sys.argv[2]))))
 def whole_episodes(name: str, count: int) -> list[list[float]]:
     """(our length, theirs, our return, theirs) of episodes from our first states under the same random actions.
 
-    The acrobot is chaotic: over 500 steps a last bit grows to another ending, and Gymnasium's squares by `pow` and takes
-    NumPy's sine. So its actions mostly swing it up, and Gymnasium's takes the math library's sine here.
+    The acrobot is chaotic: over 500 steps a last bit grows to another ending, and Gymnasium's squares by `pow` and
+    takes NumPy's sine. So its actions mostly swing it up, and Gymnasium's takes the math library's sine here.
     """
     assert record_dtype(load_world(envs.registered_worlds()[f"quintet/{name}"]))["reward"].base == np.float64
     ours = envs.make_vec(f"quintet/{name}", count)
@@ -155,16 +202,26 @@ def test_first_states_are_spread_as_gymnasiums_are(name: str) -> None:
     assert (ours.max(0).values.numpy() <= rows.max(0) + 0.02).all()
 
 
-def test_options_change_the_physics_and_bad_ones_are_named() -> None:
-    reward = envs.make_vec("quintet/CartPole-v1", 1, sutton_barto_reward=True)
-    reward.reset()
-    assert float(reward.step([0])[1]) == 0.0
-    light, heavy = (envs.make_vec("quintet/Pendulum-v1", 1, g=g) for g in (1.0, 10.0))
-    light.reset(), heavy.reset()
-    assert float(light.step([[0.0]])[0][0, 2]) != float(heavy.step([[0.0]])[0][0, 2])
-    with pytest.raises(ValueError, match="masspole must be above 0, got -1"):
-        envs.make_vec("quintet/CartPole-v1", 1, masspole=-1)
-    with pytest.raises(ValueError, match="kinematics_integrator must be one of 'euler', 'semi-implicit euler'"):
-        envs.make_vec("quintet/CartPole-v1", 1, kinematics_integrator="rk4")
-    with pytest.raises(ValueError, match="no option 'gravty'; did you mean 'gravity'"):
-        envs.make_vec("quintet/CartPole-v1", 1, gravty=1)
+@pytest.mark.parametrize(
+    ("name", "option", "value", "message"),
+    [
+        ("CartPole-v1", "masspole", -1, "masspole must be above 0, got -1"),
+        ("CartPole-v1", "gravity", float("nan"), "gravity must be a finite number, got nan"),
+        ("CartPole-v1", "gravty", 1, "no option 'gravty'; did you mean 'gravity'"),
+        ("CartPole-v1", "kinematics_integrator", "rk4", "must be one of 'euler', 'semi-implicit euler', got 'rk4'"),
+        ("MountainCar-v0", "force", 0, "force must be above 0, got 0"),
+        ("MountainCarContinuous-v0", "goal_velocity", float("inf"), "goal_velocity must be a finite number, got inf"),
+        ("Pendulum-v1", "length", 0, "length must be above 0, got 0"),
+        ("Acrobot-v1", "book_or_nips", "blog", "book_or_nips must be one of 'book', 'nips', got 'blog'"),
+    ],
+)
+def test_bad_options_are_named(name: str, option: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        envs.make_vec(f"quintet/{name}", 1, **{option: value})
+
+
+def test_a_changed_param_is_the_option_it_is_named_after() -> None:
+    changed, made = envs.make_vec("quintet/CartPole-v1", 3), envs.make_vec("quintet/CartPole-v1", 3, masspole=0.4)
+    changed.set_params(masspole=0.4)
+    changed.reset(), made.reset()
+    assert (changed.step([0, 1, 0])[0] == made.step([0, 1, 0])[0]).all()
