@@ -180,9 +180,7 @@ class Parts:
         """int64 `[..., parts]`"""
         pieces = noise.split(list(self.sizes), dim=-1)
         verbs = self.verb.sample(pieces[0])
-        later = [
-            part.sample(piece) * used for (used, part), piece in zip(self._later(verbs), pieces[1:], strict=True)
-        ]
+        later = [part.sample(piece) * used for (used, part), piece in zip(self._later(verbs), pieces[1:], strict=True)]
         return torch.stack([verbs, *later], dim=-1)
 
     def mode(self) -> Tensor:

@@ -1,11 +1,11 @@
-"""How an environment's observations become tensors: once, at the collector's edge."""
+"""How an environment's observations and action masks become tensors: once, at the collector's edge."""
 
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector.utils import iterate
+from gymnasium.vector.utils import batch_space, iterate
 from torch import Tensor
 
 
@@ -35,11 +35,17 @@ class Encoder:
             obs = self._flattened(obs)
         return torch.as_tensor(np.asarray(obs), dtype=self.dtype)
 
+    def rows(self, batch: Any, rows: Tensor) -> Tensor:
+        """Some rows of a batch: a tensor, an array, an array of separate observations, or a dict or tuple of these."""
+        if isinstance(batch, Tensor):
+            return batch[rows.to(batch.device)].to(self.dtype)
+        return self(_pick(batch, rows.cpu().numpy()))
+
     def _flattened(self, obs: Any) -> np.ndarray:
         parts = list(obs.values() if isinstance(obs, dict) else obs)
         if isinstance(self.space, spaces.MultiDiscrete) and all(np.ndim(part) <= 2 for part in parts):
             return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in parts], axis=1)
-        rows = iterate(_batched(self.raw_space, len(_leaf(obs))), obs)
+        rows = iterate(batch_space(self.raw_space, len(_leaf(obs))), obs)
         return np.stack([spaces.flatten(self.raw_space, row) for row in rows])
 
 
@@ -76,14 +82,76 @@ def _discrete_sizes(space: spaces.Space) -> list[int] | None:
     return None
 
 
-def _batched(space: spaces.Space, num_envs: int) -> spaces.Space:
-    from gymnasium.vector.utils import batch_space
-
-    return batch_space(space, num_envs)
-
-
 def _leaf(obs: Any) -> Any:
     """The first array in a nested batch."""
     while isinstance(obs, dict | tuple):
         obs = next(iter(obs.values() if isinstance(obs, dict) else obs))
     return obs
+
+
+def _pick(batch: Any, rows: np.ndarray) -> Any:
+    if isinstance(batch, dict):
+        return {key: _pick(part, rows) for key, part in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(_pick(part, rows) for part in batch)
+    return batch[rows] if batch.dtype != object else _stack([batch[row] for row in rows])
+
+
+def _stack(several: list[Any]) -> Any:
+    """Separate observations, one batch."""
+    first = several[0]
+    if isinstance(first, dict):
+        return {key: _stack([one[key] for one in several]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(_stack(list(parts)) for parts in zip(*several, strict=True))
+    return np.stack([np.asarray(one) for one in several])
+
+
+class Masks:
+    """Finds the action masks of a vector env: `infos["action_mask"]`, or what its envs' `action_masks()` return.
+
+    Args:
+        envs: the vector env, reset.
+        infos: of that reset.
+
+    Attributes:
+        num_columns: columns of a mask, or None where there are no masks.
+    """
+
+    def __init__(self, envs: Any, infos: dict[str, Any]) -> None:
+        self.envs = envs
+        self.by_method = "action_mask" not in infos and _has_mask_method(envs.unwrapped)
+        self.num_columns: int | None = None
+        first = self(infos)
+        self.num_columns = None if first is None else first.shape[1]
+
+    def __call__(self, infos: dict[str, Any]) -> Tensor | None:
+        """bool `[num_envs, M]`, or None.
+
+        Raises:
+            ValueError: there were masks at first, and now there are none.
+        """
+        mask = self.envs.call("action_masks") if self.by_method else infos.get("action_mask")
+        if mask is None and self.num_columns is not None:
+            raise ValueError('the env gave infos["action_mask"] at its first reset but not now; give it at every step')
+        if mask is None or isinstance(mask, Tensor):
+            return mask
+        if isinstance(mask, tuple) and not self.by_method:
+            return torch.as_tensor(np.concatenate([np.asarray(part) for part in mask], axis=1).astype(np.bool_))
+        return torch.as_tensor(np.stack([_flat(row) for row in mask]).astype(np.bool_))
+
+
+def _flat(row: Any) -> np.ndarray:
+    """One env's mask, an array or a tuple of arrays, as one array `[M]`."""
+    return np.concatenate([np.ravel(part) for part in row]) if isinstance(row, tuple | list) else np.ravel(row)
+
+
+def _has_mask_method(envs: Any) -> bool:
+    if hasattr(envs, "envs"):
+        return envs.envs[0].has_wrapper_attr("action_masks")
+    if hasattr(envs, "env_fns"):  # asking a worker for what it lacks would end it
+        one = envs.env_fns[0]()
+        found = one.has_wrapper_attr("action_masks")
+        one.close()
+        return found
+    return False

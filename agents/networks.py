@@ -91,7 +91,7 @@ def is_image(space: spaces.Space) -> bool:
 
 
 def nature_cnn(shape: tuple[int, ...]) -> nn.Sequential:
-    """The convolutions of the Nature DQN with a linear layer of 512 on top, for pictures `[channels, height, width]`."""
+    """The convolutions of the Nature DQN with a linear layer of 512 on top, for `[channels, height, width]`."""
     layers: list[nn.Module] = []
     channels = shape[0]
     for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):

@@ -13,9 +13,9 @@ from torch.optim.adam import adam
 
 
 def flatten_parameters(modules: Iterable[nn.Module]) -> nn.Parameter:
-    """Lays the parameters of modules, and their gradients, side by side in one; the modules' own become views of it.
+    """Lays the parameters of modules, and their gradients, side by side in one; the modules' own become its views.
 
-    Gradients are cleared by `flat.grad.zero_()`, never by setting them to None, and modules move to their device before.
+    Gradients are cleared by `flat.grad.zero_()`, never by setting them to None; modules move to their device before.
     """
     parameters = [parameter for module in modules for parameter in module.parameters()]
     flat = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))

@@ -300,7 +300,7 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
 
 
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
-    """One step of Adam; returns each step's policy loss, value loss, entropy, KL and whether it was clipped, `[5, b]`."""
+    """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
     dist, values, _ = state.policy(batch.obs, batch.action_mask, batch.obs, batch.obs)
     log_ratio = dist.log_prob(batch.actions) - batch.log_probs
     ratio = log_ratio.exp()

@@ -16,10 +16,14 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from agents.encoding import Encoder
+from agents.encoding import Encoder, Masks
+from agents.owners import Owners
 
 Act = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor, dict[str, Tensor]]]
 """(obs, mask, memory, starts) -> (actions, memory, extras), over all rows."""
+
+Final = tuple[Tensor, Tensor, Tensor]
+"""int64 `[k]` t * N + n of rows that ended, their final observations and memory."""
 
 
 @dataclass
@@ -81,51 +85,54 @@ class Rollout:
 class Collector:
     """Steps a vector env with a policy and fills rollouts, going on where the last one ended.
 
+    Args:
+        envs: what `envs.make_vec` gives, or any Gymnasium vector env; it is reset with `seed`.
+        device: of the rollouts; worlds on another device are copied from.
+        seed: of the envs, and of what opponents draw.
+
     Attributes:
         envs: the vector env.
         encoder: how its observations become tensors.
         num_envs: rows N.
-        global_step: valid rows collected so far.
+        memory: `[N, m]`, the policy's; whoever trains a policy sets it to `policy.initial_memory(N)` at first.
+        owners: who plays which row.
     """
 
     def __init__(self, envs: gymnasium.vector.VectorEnv, device: str | torch.device = "cpu", seed: int = 0) -> None:
         self.envs: Any = envs
-        self.device = torch.device(device)
+        self.device = torch.zeros(0, device=device).device
         self.num_envs = envs.num_envs
         self.encoder = Encoder(envs.single_observation_space)
         self.action_space = envs.single_action_space
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self.in_place = getattr(envs, "device", None) is not None and self.envs.device == self.device
-        self.opponents: list[Any] = []
-        self.owner = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self.speaks_torch = getattr(envs, "device", None) is not None
+        self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
+        self.owners = Owners(self.num_envs, self.device, seed)
         self.memory = torch.zeros(self.num_envs, 0, device=self.device)
-        self._episodes: list[tuple[float, int]] = []
-        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._episodes: list[tuple[float, int]] = []
+        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         obs, infos = envs.reset(seed=seed)
+        self.masks = Masks(envs, infos)
         self._receive(obs, infos)
 
     def _receive(self, obs: Any, infos: dict[str, Any]) -> None:
         self.obs = self.encoder(obs).to(self.device)
-        mask = _mask(infos)
+        mask = self.masks(infos)
         self.action_mask = None if mask is None else mask.to(self.device)
 
     def set_opponents(self, policies: Sequence[Any], owner: Tensor) -> None:
-        """Hands rows to frozen policies.
+        """Hands rows to frozen policies: each row when its present episode has ended, at once if it has not begun.
 
         Args:
             policies: each with `act` and `initial_memory`.
-            owner: int64 `[num_envs]`: 0 the learner, k the k-th of `policies`; a row's episode keeps its owner, so
-                change owners only at the episodes' start.
+            owner: int64 `[num_envs]`: 0 the learner, k the k-th of `policies`.
+
+        Raises:
+            ValueError: numbers that name no policy.
         """
-        if owner.shape != (self.num_envs,) or owner.min() < 0 or owner.max() > len(policies):
-            raise ValueError(f"owner must be [{self.num_envs}] numbers of 0..{len(policies)}, got {owner.tolist()}")
-        self.owner = owner.to(self.device)
-        self.opponents = []
-        for number, policy in enumerate(policies, start=1):
-            rows = (self.owner == number).nonzero().flatten()
-            self.opponents.append([policy, rows, policy.initial_memory(len(rows)).to(self.device)])
+        self.owners.assign(policies, owner)
 
     def new_rollout(
         self, num_steps: int, extras: dict[str, tuple[tuple[int, ...], torch.dtype]] | None = None
@@ -137,10 +144,10 @@ class Collector:
             return torch.zeros(length, rows, *shape, dtype=dtype, device=device)
 
         box = isinstance(self.action_space, spaces.Box)
-        columns = None if self.action_mask is None else self.action_mask.shape[1:]
+        columns = self.masks.num_columns
         rollout = Rollout(
             obs=empty(steps + 1, self.encoder.shape, self.encoder.dtype),
-            action_mask=None if columns is None else empty(steps + 1, columns, torch.bool),
+            action_mask=None if columns is None else empty(steps + 1, (columns,), torch.bool),
             actions=empty(steps, self.action_space.shape or (), torch.float32 if box else torch.int64),
             rewards=empty(steps, (), torch.float32),
             terminated=empty(steps, (), torch.bool),
@@ -153,7 +160,7 @@ class Collector:
             final_obs=torch.zeros(0, *self.encoder.shape, dtype=self.encoder.dtype, device=device),
             final_memory=torch.zeros(0, *self.memory.shape[1:], device=device),
         )
-        names = ("obs", "actions", "rewards", "terminated", "truncated", "starts")
+        names = ("obs", "actions", "rewards", "terminated", "truncated", "starts", "valid")
         rows_of: dict[str, Any] = {name: getattr(rollout, name).unbind() for name in names}
         masks = rollout.action_mask
         rows_of["action_mask"] = (None,) * (steps + 1) if masks is None else masks.unbind()
@@ -161,58 +168,54 @@ class Collector:
         rollout._outs = [_results(rows_of, t) for t in range(steps)]
         return rollout
 
-    @torch.inference_mode()
     def collect(self, act: Act, rollout: Rollout) -> None:
-        """Fills the rollout with the next steps of every row."""
-        obs, masks, starts = rollout._rows["obs"], rollout._rows["action_mask"], rollout._rows["starts"]
-        kept = rollout._rows["actions"]
-        obs[0].copy_(self.obs)
-        starts[0].copy_(self.starts)
-        if self.action_mask is not None:
-            masks[0].copy_(self.action_mask)
-        rollout.memory, fake_at_start = self.memory, self.fake
-        finals: list[tuple[Tensor, Tensor, Tensor]] = []
-        for t in range(rollout.num_steps):
-            actions, self.memory, extras = act(obs[t], masks[t], self.memory, starts[t])
-            if self.opponents:
-                actions = self._opponents_act(actions, obs[t], masks[t], starts[t])
-            kept[t].copy_(actions)
-            for name, value in extras.items():
-                rollout.extras[name][t] = value
-            self._step(actions, t, rollout, finals)
-        self.obs, self.starts = obs[-1].clone(), starts[-1].clone()
-        self.action_mask = None if self.action_mask is None else masks[-1].clone()
+        """Fills the rollout with the next steps of every row, `act` under inference mode."""
+        finals: list[Final] = []
+        rollout.memory, fake_at_start = self.memory.clone(), self.fake
+        with torch.inference_mode():
+            self._play(act, rollout, finals)
+        obs, starts, masks = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
+        self.obs, self.starts, self.memory = obs.clone(), starts.clone(), self.memory.clone()
+        self.action_mask = None if masks is None else masks.clone()
         self._keep_finals(rollout, finals)
         self._mark_valid(rollout, fake_at_start)
         self._count_episodes(rollout)
 
-    def _opponents_act(self, actions: Tensor, obs: Tensor, mask: Tensor | None, starts: Tensor) -> Tensor:
-        actions = actions.clone()
-        for opponent in self.opponents:
-            policy, rows, memory = opponent
-            its_mask = None if mask is None else mask[rows]
-            actions[rows], opponent[2] = policy.act(obs[rows], its_mask, memory, starts[rows])
-        return actions
+    def _play(self, act: Act, rollout: Rollout, finals: list[Final]) -> None:
+        obs, masks, starts = rollout._rows["obs"], rollout._rows["action_mask"], rollout._rows["starts"]
+        kept, valid = rollout._rows["actions"], rollout._rows["valid"]
+        obs[0].copy_(self.obs)
+        starts[0].copy_(self.starts)
+        if self.action_mask is not None:
+            masks[0].copy_(self.action_mask)
+        for t in range(rollout.num_steps):
+            actions, self.memory, extras = act(obs[t], masks[t], self.memory, starts[t])
+            if self.owners.opponents:
+                actions = self.owners.act(actions, obs[t], masks[t], starts[t])
+                torch.eq(self.owners.owner, 0, out=valid[t])
+            kept[t].copy_(actions)
+            for name, value in extras.items():
+                rollout.extras[name][t] = value
+            self._step(actions, t, rollout, finals)
 
-    def _step(self, actions: Tensor, t: int, rollout: Rollout, finals: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+    def _step(self, actions: Tensor, t: int, rollout: Rollout, finals: list[Final]) -> None:
         """Steps the envs into row t, and notes final observations and who starts anew at t + 1."""
         out, ended = rollout._outs[t], rollout._rows["starts"][t + 1]
-        if self.in_place:
-            *_, infos = self.envs.step(actions, out=out)
-        else:
-            infos = self._step_and_copy(actions, out)
+        infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
-            return
-        if self.mode == AutoresetMode.DISABLED:
+        elif self.mode == AutoresetMode.DISABLED:
             if ended.any():
                 rows = ended.nonzero().flatten()
-                finals.append((rows + t * self.num_envs, out["obs"][rows].clone(), self.memory[rows]))
+                finals.append((rows + t * self.num_envs, out["obs"][rows], self.memory[rows]))
                 self._reset_rows(ended, out)
         elif "final_obs" in infos:
             rows = ended.nonzero().flatten()
-            finals.append((rows + t * self.num_envs, self._final_obs(infos["final_obs"], rows), self.memory[rows]))
+            final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
+            finals.append((rows + t * self.num_envs, final_obs, self.memory[rows]))
+        elif not self.in_place and ended.any():
+            raise ValueError('SAME_STEP envs must give infos["final_obs"] when an episode ends; these gave none')
 
     def _step_and_copy(self, actions: Tensor, out: dict[str, Tensor]) -> dict[str, Any]:
         obs, rewards, terminated, truncated, infos = self.envs.step(self._to_envs(actions))
@@ -220,15 +223,14 @@ class Collector:
         out["rewards"].copy_(torch.as_tensor(rewards))
         out["terminated"].copy_(torch.as_tensor(terminated))
         out["truncated"].copy_(torch.as_tensor(truncated))
-        if "action_mask" in out:
-            mask = _mask(infos)
-            assert mask is not None, "the env gave a mask at reset and none at step"
+        mask = self.masks(infos)
+        if mask is not None:
             out["action_mask"].copy_(mask)
         return infos
 
     def _to_envs(self, actions: Tensor) -> Any:
-        """Actions as the envs take them: within a Box's bounds, NumPy unless the envs speak torch."""
-        if hasattr(self.envs, "device"):
+        """Actions as the envs take them: tensors where they speak torch, else NumPy, within a Box's bounds."""
+        if self.speaks_torch:
             return actions.to(self.envs.device)
         array = actions.cpu().numpy()
         if isinstance(self.action_space, spaces.Box):
@@ -238,25 +240,11 @@ class Collector:
     def _reset_rows(self, ended: Tensor, out: dict[str, Tensor]) -> None:
         obs, infos = self.envs.reset(options={"reset_mask": ended.cpu().numpy()})
         out["obs"][ended] = self.encoder(obs).to(self.device)[ended]
-        if "action_mask" in out:
-            mask = _mask(infos)
-            assert mask is not None, "the env gave a mask at its first reset and none at this one"
+        mask = self.masks(infos)
+        if mask is not None:
             out["action_mask"][ended] = mask.to(self.device)[ended]
 
-    def _final_obs(self, final: Any, rows: Tensor) -> Tensor:
-        """The rows' final observations: out of a tensor, an array, or an array of separate observations."""
-        if isinstance(final, Tensor):
-            return final[rows.to(final.device)].to(self.device)
-        picked = [final[int(row)] for row in rows]
-        if isinstance(self.encoder.raw_space, spaces.Dict):
-            batch: Any = {key: np.stack([np.asarray(obs[key]) for obs in picked]) for key in picked[0]}
-        elif isinstance(self.encoder.raw_space, spaces.Tuple):
-            batch = tuple(np.stack([np.asarray(part) for part in parts]) for parts in zip(*picked, strict=True))
-        else:
-            batch = np.stack([np.asarray(obs) for obs in picked])
-        return self.encoder(batch).to(self.device)
-
-    def _keep_finals(self, rollout: Rollout, finals: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+    def _keep_finals(self, rollout: Rollout, finals: list[Final]) -> None:
         if finals:
             rollout.final_index, rollout.final_obs, rollout.final_memory = (
                 torch.cat(parts) for parts in zip(*finals, strict=True)
@@ -266,27 +254,26 @@ class Collector:
             rollout.final_memory = self.memory[:0]
 
     def _mark_valid(self, rollout: Rollout, fake_at_start: Tensor) -> None:
-        rollout.valid.fill_(True)
+        if not self.owners.opponents:
+            rollout.valid.fill_(True)
         if self.mode == AutoresetMode.NEXT_STEP:
-            torch.logical_not(fake_at_start, out=rollout.valid[0])
-            torch.logical_not(rollout.terminated[:-1] | rollout.truncated[:-1], out=rollout.valid[1:])
-        self._real = rollout.valid.cpu().numpy().copy()
-        if self.opponents:
-            rollout.valid &= self.owner == 0
+            rollout.valid[0] &= ~fake_at_start
+            rollout.valid[1:] &= ~(rollout.terminated[:-1] | rollout.truncated[:-1])
 
     def _count_episodes(self, rollout: Rollout) -> None:
         """Raw returns and lengths of the learner's episodes that ended, in order of time."""
-        rewards, real = rollout.rewards.cpu().numpy(), self._real
+        valid = rollout.valid.cpu().numpy()
+        rewards = rollout.rewards.cpu().numpy().astype(np.float64)
         ended = (rollout.terminated | rollout.truncated).cpu().numpy()
-        learner = (self.owner == 0).cpu().numpy()
-        for t, any_ended in enumerate(ended.any(axis=1)):
-            self._returns += rewards[t]
-            self._lengths += real[t]
-            if any_ended:
-                mine = ended[t] & learner
-                self._episodes += zip(self._returns[mine].tolist(), self._lengths[mine].tolist(), strict=True)
-                self._returns[ended[t]] = 0
-                self._lengths[ended[t]] = 0
+        begin = 0
+        for t in sorted({*np.flatnonzero(ended.any(axis=1)).tolist(), len(ended) - 1}):
+            self._returns += np.where(valid[begin : t + 1], rewards[begin : t + 1], 0).sum(axis=0)
+            self._lengths += valid[begin : t + 1].sum(axis=0)
+            begin = t + 1
+            mine = ended[t] & valid[t]
+            self._episodes += zip(self._returns[mine].tolist(), self._lengths[mine].tolist(), strict=True)
+            self._returns[ended[t]] = 0
+            self._lengths[ended[t]] = 0
 
     def pop_episodes(self) -> list[tuple[float, int]]:
         """(return, length) of the learner's episodes that ended since the last call, raw, in order of time."""
@@ -302,8 +289,7 @@ class Collector:
             "memory": self.memory.clone(),
             "starts": self.starts.clone(),
             "fake": self.fake.clone(),
-            "owner": self.owner.clone(),
-            "opponent_memory": [opponent[2].clone() for opponent in self.opponents],
+            "owners": self.owners.state_dict(),
         }
         if hasattr(self.envs, "save_state"):
             saved["envs"] = self.envs.save_state()
@@ -311,15 +297,14 @@ class Collector:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Goes on where the saved collector was; envs that can't be saved stay at their own reset."""
+        self.owners.load_state_dict(saved["owners"])
         if not hasattr(self.envs, "load_state"):
             return
         self._receive(*self.envs.load_state(saved["envs"]))
         self._returns, self._lengths = saved["returns"].numpy().copy(), saved["lengths"].numpy().copy()
         self._episodes = [(float(value), int(length)) for value, length in saved["episodes"]]
-        for name in ("memory", "starts", "fake", "owner"):
+        for name in ("memory", "starts", "fake"):
             setattr(self, name, saved[name].to(self.device).clone())
-        for opponent, memory in zip(self.opponents, saved["opponent_memory"], strict=True):
-            opponent[2] = memory.to(self.device).clone()
 
 
 def _results(rows: dict[str, Any], t: int) -> dict[str, Tensor]:
@@ -327,15 +312,3 @@ def _results(rows: dict[str, Any], t: int) -> dict[str, Tensor]:
     out = {"obs": rows["obs"][t + 1], "action_mask": rows["action_mask"][t + 1]}
     out |= {name: rows[name][t] for name in ("rewards", "terminated", "truncated")}
     return {name: row for name, row in out.items() if row is not None}
-
-
-def _mask(infos: dict[str, Any]) -> Tensor | None:
-    """The action mask of a batch of infos as one bool tensor `[num_envs, M]`, or None."""
-    mask = infos.get("action_mask")
-    if mask is None or isinstance(mask, Tensor):
-        return mask
-    if isinstance(mask, tuple):
-        return torch.as_tensor(np.concatenate([np.asarray(part) for part in mask], axis=1).astype(np.bool_))
-    if mask.dtype == object:
-        mask = np.stack([np.concatenate([np.asarray(part).ravel() for part in row]) for row in mask])
-    return torch.as_tensor(np.asarray(mask).astype(np.bool_))
