@@ -1,14 +1,18 @@
 """What every renderer draws on: a picture off screen, or a window.
 
-Shapes are given in world coordinates (`view` says which part of the world fills the picture), painted at twice the size
-and scaled down, so that edges are smooth. Nothing here opens a display unless a window is asked for.
+Shapes are given in world coordinates (`view` says which part of the world fills the picture), painted at
+`OVERSAMPLING` times the size and scaled down, so that edges are smooth. Nothing here opens a display unless a window is
+asked for.
 """
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
+from envs.engine.colors import INK, MUTED, PAPER, Color
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 try:
@@ -17,13 +21,8 @@ except ImportError as error:
     raise ImportError("drawing needs pygame: pip install pygame-ce") from error
 
 Point = Sequence[float]
-Color = tuple[int, int, int]
-OVERSAMPLING = 2
-
-PAPER, INK, MUTED = (247, 246, 242), (43, 45, 51), (148, 150, 156)
-BLUE, ORANGE, GREEN, RED, YELLOW, VIOLET = (
-    (62, 116, 186), (222, 125, 60), (96, 158, 96), (200, 76, 76), (226, 184, 66), (132, 100, 178),
-)  # fmt: skip
+OVERSAMPLING = 4
+CAPTION_SIZE, CAPTION_MARGIN = 20, 8
 
 
 class Canvas:
@@ -90,7 +89,7 @@ class Canvas:
         """A stroke through the points, round at joints and ends."""
         thickness = self._length(width)
         spots = [np.asarray(self._at(point)) for point in points]
-        for start, end in zip(spots[:-1], spots[1:], strict=True):
+        for start, end in pairwise(spots):
             along = end - start
             across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9) * thickness / 2
             corners = [start + across, end + across, end - across, start - across]
@@ -116,24 +115,37 @@ class Canvas:
         self.polygon([tuple(tip), tuple(neck + across), tuple(neck - across)], color)
 
     def text(self, words: str, at: Point, size: int, color: Color = INK, align: str = "left") -> None:
-        """One line `size` pixels high, its middle at `at`, from there to the right, the left, or both ("center")."""
-        font = self._fonts.setdefault(size, pygame.font.Font(None, size * OVERSAMPLING))
-        drawn = font.render(words, True, color)
+        """One line `size` pixels high, its middle at `at`, from there to the right, the left, or both.
+
+        Args:
+            align: "left", "right" or "center": which part of the line is at `at`.
+
+        Raises:
+            ValueError: any other alignment.
+        """
+        if align not in ("left", "center", "right"):
+            raise ValueError(f'align must be "left", "center" or "right", got {align!r}')
+        drawn = self._font(size).render(words, True, color)
         x, y = self._at(at)
         offset = {"left": 0.0, "center": drawn.get_width() / 2, "right": float(drawn.get_width())}[align]
         self._large.blit(drawn, (round(x - offset), round(y - drawn.get_height() / 2)))
 
     def caption(self, words: str, color: Color = MUTED) -> None:
         """Small print in the lower left corner."""
-        font = self._fonts.setdefault(20, pygame.font.Font(None, 20 * OVERSAMPLING))
-        drawn = font.render(words, True, color)
-        margin = 8 * OVERSAMPLING
+        drawn = self._font(CAPTION_SIZE).render(words, True, color)
+        margin = CAPTION_MARGIN * OVERSAMPLING
         self._large.blit(drawn, (margin, self._large.get_height() - drawn.get_height() - margin))
+
+    def _font(self, size: int) -> Any:
+        if size not in self._fonts:
+            self._fonts[size] = pygame.font.Font(None, size * OVERSAMPLING)
+        return self._fonts[size]
 
     def pixels(self) -> np.ndarray:
         """The picture, uint8 `[height, width, 3]`."""
         small = pygame.transform.smoothscale(self._large, self.size)
-        return np.ascontiguousarray(pygame.surfarray.array3d(small).transpose(1, 0, 2))
+        flat = np.frombuffer(pygame.image.tobytes(small, "RGB"), np.uint8)
+        return flat.reshape(self.size[1], self.size[0], 3).copy()
 
     def show(self) -> None:
         """Brings the picture into the window, keeps its pace and notes when it is closed; off screen does nothing."""

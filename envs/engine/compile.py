@@ -70,7 +70,7 @@ def _plain_kernels(source: str, namespace: dict[str, Any]) -> Kernels:
 def _compiled(name: str, digest: str, source: str, namespace: dict[str, Any]) -> Kernels:
     import numba
 
-    numba.config.THREADING_LAYER = "workqueue"  # pyright: ignore[reportAttributeAccessIssue]
+    numba.config.THREADING_LAYER = "workqueue"  # pyright: ignore
     path, cached = _driver_file(name, digest, source)
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     namespace |= {
@@ -182,7 +182,9 @@ def _function_pieces(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
         if isinstance(value, ModuleType):
             for attribute in names:
                 member = getattr(value, attribute, None)
-                if isinstance(plain(member), FunctionType | int | float | np.generic | np.ndarray):
+                if member is not None and isinstance(
+                    plain(member), FunctionType | int | float | np.generic | np.ndarray
+                ):
                     yield attribute.encode()
                     yield from _pieces(member, seen)
 

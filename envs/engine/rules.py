@@ -135,8 +135,8 @@ class World:
     """`draw(canvas, state, params, tables)` paints one record; it never steps."""
     draw_size: tuple[int, int] = (600, 400)
     render_fps: int = 30
-    validate: Callable[[np.ndarray], None] | None = None
-    """Raises ValueError for records (`[num_worlds]`) whose indices compiled code could not trust."""
+    validate: Callable[[np.ndarray, np.ndarray], None] | None = None
+    """`validate(state, params)` raises ValueError for records (`[num_worlds]` and `[R]`) that rules can't index by."""
 
     def __post_init__(self) -> None:
         self._check_state()
@@ -207,7 +207,7 @@ def record_dtype(world: World) -> np.dtype:
     seats, space = world.num_seats, world.action_space
     discrete = not isinstance(space, spaces.Box)
     action = np.dtype(((np.int32 if discrete else real), (seats, *(space.shape or ()))))
-    engine: list[tuple[str, Any]] = [
+    engine: list[Any] = [
         ("key", np.uint64),
         ("seed", np.uint64),
         ("world", np.int32),

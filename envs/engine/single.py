@@ -85,7 +85,7 @@ def sample_mask(space: spaces.Space, layout: ActionLayout, row: np.ndarray) -> A
 
     A later part's mask depends on the verb; here it is what any verb allows.
     """
-    parts = [row[: layout.sizes[0]]]
+    parts: list[Any] = [row[: layout.sizes[0]]]
     start = layout.sizes[0]
     for size, blocks in zip(layout.sizes[1:], layout.num_blocks, strict=True):
         parts.append(row[start : start + size * blocks].reshape(blocks, size).any(axis=0))

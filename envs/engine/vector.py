@@ -1,6 +1,5 @@
 """The batched environment: many worlds in one array of records, torch tensors in and out."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +13,8 @@ from gymnasium.vector.utils import batch_space
 
 from envs.engine import compile as compiler
 from envs.engine.driver import DISABLED, NEXT_STEP, SAME_STEP, constants
-from envs.engine.random import seed_word
-from envs.engine.rules import World, param_records, record_dtype
+from envs.engine.records import Records
+from envs.engine.rules import DEBUG, World
 
 MODES = {
     AutoresetMode.NEXT_STEP: NEXT_STEP,
@@ -80,48 +79,22 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._kernels = compiler.kernels(world)
         self._mode = MODES[self.autoreset_mode]
         self._canvas: Any = None
-        self._allocate(seed)
+        self._records = Records(world, num_worlds, self.seats, seed)
+        self.state, self.params = self._records.state, self._records.params
+        self._shapes()
         self.set_threads(num_threads or torch.get_num_threads())
 
-    def _allocate(self, seed: int) -> None:
-        dtype, world = record_dtype(self.world), self.world
-        self._records = torch.zeros(self.num_worlds * dtype.itemsize, dtype=torch.uint8)
-        self._state = self._records.numpy().view(dtype)
-        params = param_records(world)
-        self._param_bytes = torch.from_numpy(params.view(np.uint8).reshape(-1).copy())
-        self._params = self._param_bytes.numpy().view(params.dtype)
-        self.state = self._state.view(np.recarray)
-        self.params = self._params.view(np.recarray)
-        self._tables = tuple(np.ascontiguousarray(table) for table in world.tables.values())
-        if compiler.DEBUG:
-            self._state, self._params = self.state, self.params
-        self._state["param"] = np.arange(self.num_worlds) % len(params)
-        caller = np.isin(np.arange(world.num_seats), self.seats)
-        self._state["next_control"] = np.where(caller, 0, min(1, world.scripted_levels))
-        self._layout = hashlib.sha256(repr((world.name, dtype.descr, params.dtype.descr)).encode()).hexdigest()[:16]
-        self._seats = np.asarray(self.seats, np.int32)
+    def _shapes(self) -> None:
+        """What each step's arrays look like."""
+        world, rows = self.world, self.num_envs
         columns = self.action_layout.num_columns if self.action_layout else 0
-        self._mask_shape = (self.num_envs if columns else 0, columns)
-        self._obs_shape = (self.num_envs, *(world.observation_space.shape or ()))
+        self._mask_shape = (rows if columns else 0, columns)
+        self._obs_shape = (rows, *(world.observation_space.shape or ()))
         self._final_shape = self._obs_shape if self._mode == SAME_STEP else (0, *self._obs_shape[1:])
         self._obs_dtype = world.observation_space.dtype
-        discrete = not isinstance(world.action_space, spaces.Box)
-        self._action_dtype = np.dtype(np.int64 if discrete else np.float32)
+        self._action_dtype = np.dtype(np.float32 if isinstance(world.action_space, spaces.Box) else np.int64)
         self._num_parts = int(np.prod(world.action_space.shape or (1,)))
-        self._reseed(seed)
-
-    def _reseed(self, seed: int | Sequence[int]) -> None:
-        """Before episode 0 of the seed, or of each world's own."""
-        if isinstance(seed, int | np.integer):
-            self._state["seed"] = seed_word(int(seed))
-            self._state["world"] = np.arange(self.num_worlds)
-        else:
-            if len(seed) != self.num_worlds:
-                raise ValueError(f"seeds: got {len(seed)} for {self.num_worlds} worlds; give one int or one a world")
-            self._state["seed"] = [seed_word(int(one)) for one in seed]
-            self._state["world"] = 0
-        self._state["episode"] = -1
-        self._begun = False
+        self._seats = np.asarray(self.seats, np.int32)
 
     def set_threads(self, num_threads: int) -> None:
         """How many threads step the worlds; results don't depend on it."""
@@ -141,13 +114,13 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             observations `[num_envs, ...]` and infos, with "action_mask" where the world has masks.
         """
         if seed is not None:
-            self._reseed(seed)
+            self._records.reseed(seed)
         selected = self._selected(options or {})
-        if not (self._begun or selected.all()):
+        if not (self._records.begun or selected.all()):
             raise ResetNeeded("some worlds have not begun: reset all before a reset_mask")
-        self._begun = True
+        self._records.begun = True
         obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
-        self._kernels.reset(selected, self._state, self._params, *self._tables, self._seats, obs, mask)
+        self._kernels.reset(selected, *self._records.arrays, self._seats, obs, mask)
         return self._wrap(obs), self._mask_info(mask)
 
     def _selected(self, options: dict[str, Any]) -> np.ndarray:
@@ -181,7 +154,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             ValueError: an action outside the space, or tensors of another shape; no world has stepped then.
             ResetNeeded: no episode is under way.
         """
-        if not self._begun:
+        if not self._records.begun:
             raise ResetNeeded("no episode is under way: call reset() before step()")
         results = self._buffers() if out is None else self._views(out)
         obs, mask, rewards, terminated, truncated = results
@@ -190,22 +163,23 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         num_ended = self._run(self._actions(actions), *results, final_obs, returns, lengths)
         if num_ended < 0:
             raise ValueError(self._bad_action(-1 - num_ended, actions))
-        wrap = self._wrap
+        wrap, infos = self._wrap, dict[str, Any]()
         if out is None:
-            wrapped, infos = (wrap(obs), wrap(rewards), wrap(terminated), wrap(truncated)), self._mask_info(mask)
+            given = (wrap(obs), wrap(rewards), wrap(terminated), wrap(truncated))
+            infos = self._mask_info(mask)
         else:
-            wrapped = (out["obs"], out["rewards"], out["terminated"], out["truncated"])
+            given = (out["obs"], out["rewards"], out["terminated"], out["truncated"])
             infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
         if num_ended:
-            infos["episode"] = {"r": wrap(returns), "l": wrap(lengths)}
+            infos |= {"episode": {"r": wrap(returns), "l": wrap(lengths)}}
             infos["_episode"] = wrap(terminated | truncated)
             if self._mode == SAME_STEP:
                 infos["final_obs"], infos["_final_obs"] = wrap(final_obs), infos["_episode"]
-        return (*wrapped, infos)
+        return given[0], given[1], given[2], given[3], infos
 
     def _run(self, *arrays: np.ndarray) -> int:
-        fixed = (self._state, self._params, *self._tables, self._seats, self._mode)
-        if not self._parallel or compiler.DEBUG:
+        fixed = (*self._records.arrays, self._seats, self._mode)
+        if not self._parallel or DEBUG:
             return self._kernels.step(1, *fixed, *arrays)
         with compiler.PARALLEL:
             import numba
@@ -267,12 +241,12 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
     def observe(self) -> tuple[Any, dict[str, Any]]:
         """The observations `[num_envs, ...]` and masks of the worlds as they are."""
         obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
-        self._kernels.observe(self._state, self._params, *self._tables, self._seats, obs, mask)
+        self._kernels.observe(*self._records.arrays, self._seats, obs, mask)
         return self._wrap(obs), self._mask_info(mask)
 
     def save_state(self) -> dict[str, Any]:
         """A copy of every world: {"records": uint8, "params": uint8, "layout": a hash of what the bytes mean}."""
-        return {"records": self._records.clone(), "params": self._param_bytes.clone(), "layout": self._layout}
+        return self._records.save()
 
     def load_state(self, saved: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Puts back what `save_state` gave and observes it anew.
@@ -281,43 +255,16 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             ValueError: another world's layout, another number of worlds, or records that fail the world's `validate`;
                 the worlds are as they were.
         """
-        records, params = saved["records"], saved["params"]
-        if saved["layout"] != self._layout:
-            raise ValueError(
-                f"the saved state has layout {saved['layout']}, {self.world.name} has {self._layout}: it comes from "
-                "another world, other rules or another version"
-            )
-        if records.shape != self._records.shape or params.shape != self._param_bytes.shape:
-            size = self._records.numel() // self.num_worlds
-            raise ValueError(f"the saved state holds {records.numel() // size} worlds, this env has {self.num_worlds}")
-        self._validate(records.numpy().view(record_dtype(self.world)))
-        self._records.copy_(records)
-        self._param_bytes.copy_(params)
-        self._begun = True
+        self._records.load(saved)
         return self.observe()
 
-    def _validate(self, records: np.ndarray) -> None:
-        """An index out of range in compiled code could write anywhere."""
-        checks = {
-            "param": (0, len(self._params) - 1),
-            "control": (0, self.world.scripted_levels),
-            "next_control": (0, self.world.scripted_levels),
-        }
-        for name, (low, high) in checks.items():
-            values = records[name]
-            if values.min() < low or values.max() > high:
-                raise ValueError(f"the saved state has {name} outside {low}..{high}; it is damaged")
-        if self.world.validate is not None:
-            self.world.validate(records)
-
     def set_params(self, **values: Any) -> None:
-        """Changes tunables in place, for all worlds (a scalar) or each row of `params` (a sequence of R)."""
-        names = self._params.dtype.names or ()
-        for name in values:
-            if name not in names:
-                raise ValueError(f"{self.world.name} has no param {name!r}; it has {', '.join(names)}")
-        for name, value in values.items():
-            self._params[name] = value
+        """Changes tunables in place: a scalar for all rows of `params`, or a sequence of R.
+
+        Raises:
+            ValueError: a name that isn't there, or values the world can't be played with; nothing has changed then.
+        """
+        self._records.set_params(**values)
 
     def set_control(self, control: Any) -> None:
         """Who plays each seat from the next episode on.
@@ -328,13 +275,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         Raises:
             ValueError: a level that the world doesn't have, or a seat left to a caller who has no row for it.
         """
-        control = np.broadcast_to(np.asarray(control, np.int32), self._state["next_control"].shape)
-        if control.min() < 0 or control.max() > self.world.scripted_levels:
-            raise ValueError(f"control must be 0..{self.world.scripted_levels}, got {control.min()}..{control.max()}")
-        absent = sorted(set(range(self.world.num_seats)) - set(self.seats))
-        if self.world.scripted_levels and (control[:, absent] == 0).any():
-            raise ValueError(f"seats {absent} have no row of the caller's, so control there must be a scripted level")
-        self._state["next_control"] = control
+        self._records.set_control(control)
 
     def action_masks(self) -> np.ndarray:
         """The current masks, bool `[num_envs, M]`, as sb3-contrib calls for them."""
@@ -361,8 +302,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             window = self.world.name if self.render_mode == "human" else None
             self._canvas = Canvas(self.world.draw_size, window=window, fps=self.world.render_fps)
         record = self.state[index]
-        names = list(self.world.tables)
-        tables = constants(self.world)["Tables"](*self._tables) if names else ()
+        tables = constants(self.world)["Tables"](*self._records.tables) if self.world.tables else ()
         self.world.draw(self._canvas, record, self.params[record.param], tables)
         self._canvas.show()
         return self._canvas.pixels()

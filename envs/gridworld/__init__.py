@@ -19,6 +19,9 @@ __all__ = ["LEGEND", "Level", "level_names", "load_level", "parse_level", "world
 OBSERVATIONS = ("discrete", "egocentric")
 Source = str | Path | Level
 
+GEOMETRY = ("offset", "height", "width", "first_start", "num_starts", "first_state")
+"""Params that say where a level lies in the tables."""
+
 
 def world(
     level: Source | Sequence[Source] = "four_rooms",
@@ -61,10 +64,11 @@ def world(
     }  # fmt: skip
     chosen = {name: value for name, value in given.items() if value is not None}
     levels = [replace(one if isinstance(one, Level) else load_level(one), **chosen) for one in sources]
+    built = _params(levels)
     return World(
         name="GridWorld",
         state=rules.STATE,
-        params=_params(levels),
+        params=built,
         tables={"cells": np.concatenate([_codes(one) for one in levels]), "starts": np.concatenate(_starts(levels))},
         reset=rules.reset,
         step=rules.step,
@@ -73,7 +77,7 @@ def world(
         draw=draw,
         draw_size=picture_size(levels),
         render_fps=8,
-        validate=lambda records: _validate(records, levels),
+        validate=lambda state, params: _validate(state, params, built),
         **_observation(observation, view_size, levels),
     )
 
@@ -128,10 +132,12 @@ def _starts(levels: list[Level]) -> list[np.ndarray]:
     return [np.flatnonzero(_codes(level) == rules.START).astype(np.int32) for level in levels]
 
 
-def _validate(records: np.ndarray, levels: list[Level]) -> None:
-    """Refuses records that stand outside their level."""
-    heights = np.array([one.height for one in levels])[records["param"]]
-    widths = np.array([one.width for one in levels])[records["param"]]
-    inside = (records["row"] >= 0) & (records["row"] < heights) & (records["col"] >= 0) & (records["col"] < widths)
-    if not (inside & (records["has_key"] >= 0) & (records["has_key"] <= 1)).all():
+def _validate(state: np.ndarray, params: np.ndarray, built: np.ndarray) -> None:
+    """Refuses an agent outside its level, and tunables that move the levels about in the tables."""
+    for name in GEOMETRY:
+        if not np.array_equal(params[name], built[name]):
+            raise ValueError(f"{name} belongs to the level and can't be changed; make the env with another level")
+    height, width = params["height"][state["param"]], params["width"][state["param"]]
+    inside = (state["row"] >= 0) & (state["row"] < height) & (state["col"] >= 0) & (state["col"] < width)
+    if not (inside & (state["has_key"] >= 0) & (state["has_key"] <= 1)).all():
         raise ValueError("the saved state has an agent outside its level; it is damaged or of other levels")

@@ -119,7 +119,7 @@ def test_loading_refuses_other_worlds_sizes_and_damage() -> None:
     with pytest.raises(ValueError, match="holds 3 worlds, this env has 4"):
         env.load_state(batch("two_seats", 3).save_state())
     damaged = env.save_state()
-    view = damaged["records"].numpy().view(env._state.dtype)
+    view = damaged["records"].numpy().view(env.state.dtype)
     view["param"] = 99
     with pytest.raises(ValueError, match=r"param outside 0\.\.0"):
         env.load_state(damaged)
@@ -211,7 +211,8 @@ def test_params_change_in_place_and_rows_of_params_are_shared_out() -> None:
 
 def test_results_go_where_out_says() -> None:
     env, twin = batch("two_seats", 2, seed=8), batch("two_seats", 2, seed=8)
-    env.reset(), twin.reset()
+    env.reset()
+    twin.reset()
     out = {
         "obs": torch.empty(4, 9), "rewards": torch.empty(4), "action_mask": torch.empty(4, 7, dtype=torch.bool),
         "terminated": torch.empty(4, dtype=torch.bool), "truncated": torch.empty(4, dtype=torch.bool),
@@ -243,7 +244,8 @@ def test_an_action_outside_the_space_is_refused_and_nothing_steps(actions: list)
 
 def test_box_actions_are_clipped_and_nan_is_refused() -> None:
     env, twin = (envs.make_vec("quintet/Pendulum-v1", 2) for _ in range(2))
-    env.reset(), twin.reset()
+    env.reset()
+    twin.reset()
     assert torch.equal(env.step([[5.0], [-9.0]])[0], twin.step([[2.0], [-2.0]])[0])
     with pytest.raises(ValueError, match=r"actions\[1\] = \[nan\] is not in Box"):
         env.step([[0.0], [float("nan")]])
@@ -251,7 +253,8 @@ def test_box_actions_are_clipped_and_nan_is_refused() -> None:
 
 def test_actions_may_have_any_strides() -> None:
     env, twin = batch("two_seats", 3), batch("two_seats", 3)
-    env.reset(), twin.reset()
+    env.reset()
+    twin.reset()
     actions = torch.tensor([[1, 1, 0, 2, 1, 0], [1, 0, 1, 1, 0, 0]])
     assert torch.equal(env.step(actions.T)[0], twin.step(actions.T.contiguous())[0])
 

@@ -276,3 +276,12 @@ def test_renders(level, observation):
         if (np.asarray(env.render()) != before).any():
             return
     pytest.fail("four moves changed nothing in the picture")
+
+
+def test_rewards_may_change_in_play_and_the_map_may_not() -> None:
+    env = envs.make_vec("quintet/GridWorld-v0", 2, level="open")
+    env.reset()
+    env.set_params(goal_reward=3.0)
+    with pytest.raises(ValueError, match="width belongs to the level"):
+        env.set_params(width=99)
+    assert env.params.goal_reward.tolist() == [3.0] and env.params.width[0] != 99

@@ -1,0 +1,113 @@
+"""The worlds' memory: one contiguous array of records, one of tunables, and what may be written into them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from envs.engine.random import seed_word
+from envs.engine.rules import DEBUG, World, param_records, record_dtype
+
+
+class Records:
+    """`num_worlds` records of a world and its rows of tunables, each one torch buffer.
+
+    Attributes:
+        state: the records `[num_worlds]`, a NumPy recarray over their bytes.
+        params: the tunables `[R]`, likewise; world i reads row `state.param[i]`.
+        arrays: what every kernel takes first: the records, the tunables, the tables.
+        begun: whether every world is in an episode.
+    """
+
+    def __init__(self, world: World, num_worlds: int, seats: Sequence[int], seed: int) -> None:
+        self.world, self.num_worlds, self.seats = world, num_worlds, seats
+        dtype, params = record_dtype(world), param_records(world)
+        self._state_bytes = torch.zeros(num_worlds * dtype.itemsize, dtype=torch.uint8)
+        self._param_bytes = torch.from_numpy(params.view(np.uint8).reshape(-1).copy())
+        state, params = self._state_bytes.numpy().view(dtype), self._param_bytes.numpy().view(params.dtype)
+        self.state, self.params = state.view(np.recarray), params.view(np.recarray)
+        tables = tuple(np.ascontiguousarray(table) for table in world.tables.values())
+        self.arrays = (self.state, self.params, *tables) if DEBUG else (state, params, *tables)
+        self.tables = tables
+        self.layout = hashlib.sha256(repr((world.name, dtype.descr, params.dtype.descr)).encode()).hexdigest()[:16]
+        state["param"] = np.arange(num_worlds) % len(params)
+        caller = np.isin(np.arange(world.num_seats), seats)
+        state["next_control"] = np.where(caller, 0, min(1, world.scripted_levels))
+        self.reseed(seed)
+
+    def reseed(self, seed: int | Sequence[int]) -> None:
+        """Puts every world before episode 0 of the seed, or of its own.
+
+        Raises:
+            ValueError: a negative seed, or not one a world.
+        """
+        if isinstance(seed, int | np.integer):
+            self.state["seed"], self.state["world"] = seed_word(int(seed)), np.arange(self.num_worlds)
+        elif len(seed) != self.num_worlds:
+            raise ValueError(f"seeds: got {len(seed)} for {self.num_worlds} worlds; give one int or one a world")
+        else:
+            self.state["seed"], self.state["world"] = [seed_word(int(one)) for one in seed], 0
+        self.state["episode"] = -1
+        self.begun = False
+
+    def save(self) -> dict[str, Any]:
+        """A copy of all bytes, and a hash of what they mean."""
+        return {"records": self._state_bytes.clone(), "params": self._param_bytes.clone(), "layout": self.layout}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Puts back what `save` gave.
+
+        Raises:
+            ValueError: another layout, another number of worlds, or records that can't be played; nothing has changed
+                then.
+        """
+        if saved["layout"] != self.layout:
+            raise ValueError(
+                f"the saved state has layout {saved['layout']}, {self.world.name} has {self.layout}: it comes from "
+                "another world, other rules or another version"
+            )
+        records, params = saved["records"], saved["params"]
+        if records.shape != self._state_bytes.shape or params.shape != self._param_bytes.shape:
+            size = self.state.dtype.itemsize
+            raise ValueError(f"the saved state holds {records.numel() // size} worlds, this env has {self.num_worlds}")
+        self._validate(records.numpy().view(self.state.dtype), params.numpy().view(self.params.dtype))
+        self._state_bytes.copy_(records)
+        self._param_bytes.copy_(params)
+        self.begun = True
+
+    def _validate(self, state: np.ndarray, params: np.ndarray) -> None:
+        """An index out of range in compiled code could write anywhere."""
+        levels = self.world.scripted_levels
+        for name, high in {"param": len(params) - 1, "control": levels, "next_control": levels}.items():
+            if state[name].min() < 0 or state[name].max() > high:
+                raise ValueError(f"the saved state has {name} outside 0..{high}; it is damaged")
+        if self.world.validate is not None:
+            self.world.validate(state, params)
+
+    def set_params(self, **values: Any) -> None:
+        """Changes tunables in place: a scalar for all rows, or a sequence of R.
+
+        Raises:
+            ValueError: a name that isn't there, or values the world can't be played with; nothing has changed then.
+        """
+        names = self.params.dtype.names or ()
+        changed = np.array(self.params)
+        for name, value in values.items():
+            if name not in names:
+                raise ValueError(f"{self.world.name} has no param {name!r}; it has {', '.join(names)}")
+            changed[name] = value
+        self._validate(np.asarray(self.state), changed)
+        self.params[...] = changed
+
+    def set_control(self, control: Any) -> None:
+        """Who plays each seat from the next episode on; see `WorldVectorEnv.set_control`."""
+        levels = self.world.scripted_levels
+        control = np.broadcast_to(np.asarray(control, np.int32), self.state["next_control"].shape)
+        if control.min() < 0 or control.max() > levels:
+            raise ValueError(f"control must be 0..{levels}, got {control.min()}..{control.max()}")
+        absent = sorted(set(range(self.world.num_seats)) - set(self.seats))
+        if levels and (control[:, absent] == 0).any():
+            raise ValueError(f"seats {absent} have no row of the caller's, so control there must be a scripted level")
+        self.state["next_control"] = control
