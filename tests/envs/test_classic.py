@@ -156,7 +156,8 @@ def whole_episodes(name: str, count: int) -> list[list[float]]:
             found[ended, 0] = np.asarray(infos["episode"]["l"])[ended]
             found[ended, 1] = np.asarray(infos["episode"]["r"])[ended]
             running &= ~ended
-    acrobot.sin, acrobot.cos = math.sin, math.cos
+    reference: Any = acrobot
+    reference.sin, reference.cos = math.sin, math.cos
     theirs: Any = gymnasium.make(name)
     rows = []
     for index in range(count):
@@ -223,5 +224,6 @@ def test_bad_options_are_named(name: str, option: str, value: Any, message: str)
 def test_a_changed_param_is_the_option_it_is_named_after() -> None:
     changed, made = envs.make_vec("quintet/CartPole-v1", 3), envs.make_vec("quintet/CartPole-v1", 3, masspole=0.4)
     changed.set_params(masspole=0.4)
-    changed.reset(), made.reset()
+    changed.reset()
+    made.reset()
     assert (changed.step([0, 1, 0])[0] == made.step([0, 1, 0])[0]).all()
