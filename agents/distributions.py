@@ -7,6 +7,7 @@ generator, and a choice is a pure function of outputs, mask and noise.
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ class Heads(nn.Module):
     Attributes:
         num_outputs: outputs that `forward` takes.
         num_noise: random numbers a choice takes.
+        num_columns: columns of a mask; Box actions have none.
     """
 
     def __init__(self, action_space: spaces.Space, layout: Any = None, log_std: float = 0.0) -> None:
@@ -39,6 +41,9 @@ class Heads(nn.Module):
             self.sizes, self.kinds = _parts(action_space, layout)
             self.num_outputs = sum(self.sizes)
             self.scalar = isinstance(action_space, spaces.Discrete)
+            self.num_columns = self.sizes[0] + sum(
+                (max(kinds) + 1) * size for kinds, size in zip(self.kinds, self.sizes[1:], strict=True)
+            )
             for part, kinds in enumerate(self.kinds):
                 self.register_buffer(f"kinds_{part}", torch.tensor(kinds), persistent=False)
         self.num_noise = self.num_outputs
@@ -61,6 +66,9 @@ class Heads(nn.Module):
 
 
 def _parts(space: spaces.Space, layout: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Sizes of the parts, and for each later part the mask block that each choice of the first uses."""
+    if np.any(getattr(space, "start", 0)):
+        raise ValueError(f"actions must count from 0, got {space}; wrap the env so that they do")
     if layout is not None:
         return tuple(layout.sizes), tuple(tuple(kinds) for kinds in layout.kinds)
     if isinstance(space, spaces.Discrete):

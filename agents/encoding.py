@@ -31,7 +31,9 @@ class Encoder:
         """A batch as the vector env gave it -> tensor `[num_envs, *shape]` on the same device."""
         if isinstance(obs, Tensor):
             return obs.to(self.dtype)
-        if isinstance(self.raw_space, spaces.Tuple | spaces.Dict):
+        if isinstance(self.space, spaces.MultiDiscrete):
+            obs = np.concatenate([part.reshape(len(part), -1) for part in _leaves(self.raw_space, obs)], axis=1)
+        elif isinstance(self.raw_space, spaces.Tuple | spaces.Dict):
             obs = self._flattened(obs)
         return torch.as_tensor(np.asarray(obs), dtype=self.dtype)
 
@@ -42,11 +44,9 @@ class Encoder:
         return self(_pick(batch, rows.cpu().numpy()))
 
     def _flattened(self, obs: Any) -> np.ndarray:
-        parts = list(obs.values() if isinstance(obs, dict) else obs)
-        if isinstance(self.space, spaces.MultiDiscrete) and all(np.ndim(part) <= 2 for part in parts):
-            return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in parts], axis=1)
-        rows = iterate(batch_space(self.raw_space, len(_leaf(obs))), obs)
-        return np.stack([spaces.flatten(self.raw_space, row) for row in rows])
+        num_envs = len(_leaves(self.raw_space, obs)[0])
+        rows = iterate(batch_space(self.raw_space, num_envs), obs)
+        return np.stack([np.asarray(spaces.flatten(self.raw_space, row)) for row in rows])
 
 
 def encoded_space(space: spaces.Space) -> spaces.Space:
@@ -60,33 +60,40 @@ def encoded_space(space: spaces.Space) -> spaces.Space:
         return space if space.dtype == dtype else spaces.Box(-np.inf, np.inf, space.shape, np.float32)
     if isinstance(space, spaces.Discrete):
         return space
-    sizes = _discrete_sizes(space)
-    if sizes is not None:
-        return spaces.MultiDiscrete(np.asarray(sizes))
+    parts = discrete_parts(space)
+    if parts is not None:
+        sizes, firsts = zip(*parts, strict=True)
+        return spaces.MultiDiscrete(np.array(sizes), start=np.array(firsts))
     if isinstance(space, spaces.Tuple | spaces.Dict) and space.is_np_flattenable:
         return spaces.Box(-np.inf, np.inf, (spaces.flatdim(space),), np.float32)
     raise ValueError(f"observations of {space} have no fixed size; wrap the env so that they are a Box or Discrete")
 
 
-def _discrete_sizes(space: spaces.Space) -> list[int] | None:
-    """Sizes of a product of Discretes that all count from 0, or None."""
+def discrete_parts(space: spaces.Space) -> list[tuple[int, int]] | None:
+    """(size, first value) of each Discrete that a space is a product of, in order; None if it is no such product."""
     if isinstance(space, spaces.Discrete):
-        return [int(space.n)]
+        return [(int(space.n), int(space.start))]
     if isinstance(space, spaces.MultiDiscrete):
-        return [int(n) for n in space.nvec.ravel()]
+        return [(int(n), int(start)) for n, start in zip(space.nvec.ravel(), space.start.ravel(), strict=True)]
     if isinstance(space, spaces.MultiBinary):
-        return [2] * int(np.prod(space.shape))
+        return [(2, 0)] * int(np.prod(space.shape))
     if isinstance(space, spaces.Tuple | spaces.Dict):
-        parts = [_discrete_sizes(part) for part in (space.values() if isinstance(space, spaces.Dict) else space)]
-        return None if None in parts else [size for part in parts for size in part or ()]
+        found = [discrete_parts(part) for part in _subspaces(space)]
+        return None if None in found else [pair for part in found for pair in part or ()]
     return None
 
 
-def _leaf(obs: Any) -> Any:
-    """The first array in a nested batch."""
-    while isinstance(obs, dict | tuple):
-        obs = next(iter(obs.values() if isinstance(obs, dict) else obs))
-    return obs
+def _subspaces(space: spaces.Tuple | spaces.Dict) -> list[spaces.Space]:
+    return list(space.values() if isinstance(space, spaces.Dict) else space)
+
+
+def _leaves(space: spaces.Space, obs: Any) -> list[np.ndarray]:
+    """The arrays of a nested batch, in the space's order."""
+    if isinstance(space, spaces.Dict):
+        return [leaf for key, part in space.items() for leaf in _leaves(part, obs[key])]
+    if isinstance(space, spaces.Tuple):
+        return [leaf for part, one in zip(space, obs, strict=True) for leaf in _leaves(part, one)]
+    return [np.asarray(obs)]
 
 
 def _pick(batch: Any, rows: np.ndarray) -> Any:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh, "relu": torch.relu, "silu": nn.functional.silu, "gelu": nn.functional.gelu,
+    "tanh": torch.tanh, "relu": torch.relu, "silu": F.silu, "gelu": F.gelu,
 }  # fmt: skip
 
 
@@ -38,34 +39,39 @@ class MLP(nn.Module):
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         gains = [math.sqrt(2)] * (len(sizes) - 2) + [gain]
         shapes = zip(sizes[:-1], sizes[1:], gains, strict=True)
-        self.layers = nn.ModuleList(linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes)
+        layers = [linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes]
+        self.layers = nn.ModuleList(layers)
         self.activation = ACTIVATIONS[activation]
+        self._weights = [(layer.weight, layer.bias) for layer in layers]  # attributes of modules are slow to look up
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., sizes[0]]` -> `[..., sizes[-1]]`."""
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = self.activation(nn.functional.linear(x, layer.weight, layer.bias))
-        return nn.functional.linear(x, last.weight, last.bias)
+        *hidden, (weight, bias) = self._weights
+        for hidden_weight, hidden_bias in hidden:
+            x = self.activation(F.linear(x, hidden_weight, hidden_bias))
+        return F.linear(x, weight, bias)
 
 
 class Features(nn.Module):
     """Encoded observations `[..., *shape]` -> float32 features `[..., num_features]`.
 
-    Vectors pass as they are, grids are flattened, Discretes become one-hot; uint8 images go through the convolutions of
-    Mnih et al. ("Human-level control through deep reinforcement learning", 2015), channels first.
+    Vectors pass as they are, grids are flattened, Discretes become one-hot; uint8 images, channels first or last, go
+    through the convolutions of Mnih et al. ("Human-level control through deep reinforcement learning", 2015).
     """
 
     def __init__(self, space: spaces.Space) -> None:
         super().__init__()
         shape = tuple(space.shape or ())
         self.num_dims = len(shape)
-        self.sizes = [int(space.n)] if isinstance(space, spaces.Discrete) else []
+        self.sizes, self.first = list[int](), [0]
+        if isinstance(space, spaces.Discrete):
+            self.sizes, self.first = [int(space.n)], [int(space.start)]
         if isinstance(space, spaces.MultiDiscrete):
-            self.sizes = [int(n) for n in space.nvec]
+            self.sizes, self.first = space.nvec.ravel().tolist(), space.start.ravel().tolist()
         self.convolutions = None
         if is_image(space):
-            self.convolutions = nature_cnn(shape)
+            self.channels_last = shape[2] < 36
+            self.convolutions = nature_cnn((shape[2], *shape[:2]) if self.channels_last else shape)
             self.num_features = 512
         else:
             self.num_features = sum(self.sizes) if self.sizes else math.prod(shape)
@@ -74,20 +80,24 @@ class Features(nn.Module):
         """`[..., *shape]` -> `[..., num_features]`."""
         if self.sizes:
             parts = obs.unsqueeze(-1) if self.num_dims == 0 else obs
-            hot = [nn.functional.one_hot(parts[..., i], size) for i, size in enumerate(self.sizes)]
+            pairs = zip(self.sizes, self.first, strict=True)
+            hot = [F.one_hot(parts[..., i] - first, size) for i, (size, first) in enumerate(pairs)]
             return torch.cat(hot, dim=-1).float()
         if self.num_dims == 1 and obs.dtype == torch.float32:
             return obs
         lead = obs.shape[: obs.dim() - self.num_dims]
         if self.convolutions is not None:
-            return self.convolutions(obs.flatten(0, len(lead) - 1).float() / 255).unflatten(0, lead)
+            pictures = obs.reshape(-1, *obs.shape[len(lead) :])
+            pictures = pictures.permute(0, 3, 1, 2) if self.channels_last else pictures
+            return self.convolutions(pictures.float() / 255).reshape(*lead, self.num_features)
         return obs.reshape(*lead, self.num_features).float()
 
 
 def is_image(space: spaces.Space) -> bool:
-    """A stack of uint8 pictures, channels first, of 36 x 36 pixels or more."""
-    box = isinstance(space, spaces.Box)
-    return box and str(space.dtype) == "uint8" and len(space.shape) == 3 and min(space.shape[1:]) >= 36
+    """A stack of uint8 pictures, channels first or last, of 36 x 36 pixels or more."""
+    if not isinstance(space, spaces.Box) or str(space.dtype) != "uint8" or len(space.shape) != 3:
+        return False
+    return min(space.shape[1:]) >= 36 or min(space.shape[:2]) >= 36
 
 
 def nature_cnn(shape: tuple[int, ...]) -> nn.Sequential:

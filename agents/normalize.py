@@ -72,10 +72,9 @@ class RewardScale(nn.Module):
     @torch.no_grad()
     def forward(self, rewards: Tensor, ended: Tensor, valid: Tensor) -> Tensor:
         """Takes in a rollout's rewards `[T, N]` (with which rows ended and which are valid) and scales them."""
-        running = torch.empty_like(rewards)
-        for t in range(len(rewards)):
-            self.returns = self.returns * self.gamma + rewards[t]
-            running[t] = self.returns
-            self.returns = self.returns.masked_fill(ended[t], 0)
+        running = rewards * valid
+        for earned, over in zip(running, ended, strict=True):
+            earned.add_(self.returns, alpha=self.gamma)
+            self.returns.copy_(earned.masked_fill(over, 0))
         self.norm.update(running.flatten(), valid.flatten())
         return (rewards * self.norm.scale).clamp_(-10, 10)

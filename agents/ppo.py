@@ -169,13 +169,14 @@ class TrainState:
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
+        _check_mask(self.policy.heads, self.collector.masks.num_columns)
         self.global_step = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and JSON scalars, nested."""
         return {
-            "policy": self.policy.state_dict(),
-            "reward_scale": self.reward_scale.state_dict(),
+            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
+            "reward_scale": {name: value.clone() for name, value in self.reward_scale.state_dict().items()},
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "collector": self.collector.state_dict(),
@@ -190,6 +191,14 @@ class TrainState:
         self.generator.set_state(saved["generator"])
         self.collector.load_state_dict(saved["collector"])
         self.global_step = int(saved["global_step"])
+
+
+def _check_mask(heads: Heads, num_columns: int | None) -> None:
+    if num_columns is not None and not heads.is_box and num_columns != heads.num_columns:
+        raise ValueError(
+            f"the env's action masks have {num_columns} columns, its actions need {heads.num_columns}; "
+            "give a mask that space.sample takes, or an action_layout"
+        )
 
 
 def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterator[dict[str, float]]:

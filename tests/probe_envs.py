@@ -1,7 +1,7 @@
 """Small environments whose right answers are known beforehand.
 
 `Scripted` tells every step of every episode apart, for tests of the collector. The probes pin a fault of an algorithm
-down (the idea is rejax's and Andy Jones'): whoever fails probe k but passes those before it has its fault in what k adds.
+down (the idea is rejax's): whoever fails probe k but passes those before it has its fault in what k adds.
 `Drift` and `Verbs` speak torch, as batched worlds do.
 """
 
@@ -15,6 +15,9 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
+
+LENGTHS_OF_TESTS = ((3, 5), (1, 4, 2), (6,))
+"""Lengths of the episodes of three scripted envs."""
 
 ENDINGS = {"terminated": (True, False), "truncated": (False, True), "both": (True, True)}
 
@@ -225,13 +228,14 @@ class Verbs(TorchProbe):
     """Verbs whose targets' mask depends on them; one step an episode; an illegal action pays -10.
 
     The action is (verb of 3, target of 4). Verb 0 waits, uses no target and pays 0.2. Verb 1 pays 1 on its legal target
-    that the observation names, 0 on others; verb 2 the same with 0.5. Which verbs and targets are legal is random.
+    that the observation names, 0 on others; verb 2 the same with 0.5. Which verbs and targets are legal is random; the
+    observation tells the verbs. The best that was legal is subtracted, so that the best policy earns 0.
     """
 
     FIELDS = ("wanted", "legal")
     limit = 1
     action_layout = SimpleNamespace(sizes=(3, 4), kinds=((-1, 0, 1),), num_columns=11)
-    single_observation_space = spaces.Box(-np.inf, np.inf, (8,), np.float32)
+    single_observation_space = spaces.Box(-np.inf, np.inf, (11,), np.float32)
     single_action_space = spaces.MultiDiscrete([3, 4])
 
     def __init__(self, num_envs: int) -> None:
@@ -240,7 +244,8 @@ class Verbs(TorchProbe):
         self.legal = torch.ones(num_envs, 11, dtype=torch.bool)
 
     def observe(self) -> tuple[Tensor, Tensor]:
-        return torch.nn.functional.one_hot(self.wanted, 4).flatten(1).float(), self.legal
+        wanted = torch.nn.functional.one_hot(self.wanted, 4).flatten(1)
+        return torch.cat([wanted, self.legal[:, :3]], dim=1).float(), self.legal
 
     def begin(self, rows: Tensor) -> None:
         wanted = torch.randint(0, 4, (self.num_envs, 2), generator=self.random)
@@ -257,4 +262,5 @@ class Verbs(TorchProbe):
         right = self.wanted[rows, kind] == target
         pay = torch.where(verb == 0, 0.2, right * torch.where(verb == 1, 1.0, 0.5))
         legal = self.legal[rows, verb] & ((verb == 0) | self.legal[rows, 3 + 4 * kind + target])
-        return torch.where(legal, pay, -10.0), torch.ones(self.num_envs, dtype=torch.bool)
+        best = torch.where(self.legal[:, 1], 1.0, torch.where(self.legal[:, 2], 0.5, 0.2))
+        return torch.where(legal, pay - best, -10.0), torch.ones(self.num_envs, dtype=torch.bool)
