@@ -198,7 +198,7 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
     names = list(world.tables)
     source = TEMPLATE.format(
         name=world.name,
-        results="actions, obs, mask, rewards, terminated, truncated, final_obs, returns, lengths",
+        results="actions, obs, rewards, terminated, truncated, mask, final_obs, returns, lengths",
         num_seats=world.num_seats,
         num_rows="1" if world.num_seats == 1 else "seats.shape[0]",
         seat_of_row="0" if world.num_seats == 1 else "seats[k]",

@@ -154,6 +154,10 @@ class World:
             raise ValueError(f"{self.name}: state must be a structured dtype with named fields, got {self.state}")
         if taken := sorted(set(self.state.names) & set(ENGINE_FIELDS)):
             raise ValueError(f"{self.name}: the engine owns the state fields {taken}; give yours other names")
+        if np.min(self.max_episode_steps) < 0:
+            raise ValueError(
+                f"{self.name}: max_episode_steps must be 0 (no limit) or more, got {self.max_episode_steps}"
+            )
         for key, table in self.tables.items():
             if table.ndim != 1:
                 raise ValueError(f"{self.name}: table {key!r} must be flat, got shape {table.shape}; use .ravel()")

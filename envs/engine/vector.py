@@ -24,6 +24,9 @@ MODES = {
 WORLDS_PER_THREAD = 128
 """Fewer worlds than this a thread, and the serial kernel is faster than waking the threads."""
 
+RESULTS = ("obs", "rewards", "terminated", "truncated", "action_mask")
+KEPT_VIEWS = 4096
+
 Seeds = int | Sequence[int] | None
 Out = Mapping[str, torch.Tensor]
 
@@ -79,6 +82,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._kernels = compiler.kernels(world)
         self._mode = MODES[self.autoreset_mode]
         self._canvas: Any = None
+        self._kept_views: dict[int, tuple[Any, tuple[Any, ...], Any]] = {}
         self._records = Records(world, num_worlds, self.seats, seed)
         self.state, self.params = self._records.state, self._records.params
         self._shapes()
@@ -91,7 +95,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._mask_shape = (rows if columns else 0, columns)
         self._obs_shape = (rows, *(world.observation_space.shape or ()))
         self._final_shape = self._obs_shape if self._mode == SAME_STEP else (0, *self._obs_shape[1:])
-        self._obs_dtype = world.observation_space.dtype
+        self._obs_dtype = np.dtype(world.observation_space.dtype)
         self._action_dtype = np.dtype(np.float32 if isinstance(world.action_space, spaces.Box) else np.int64)
         self._num_parts = int(np.prod(world.action_space.shape or (1,)))
         self._seats = np.asarray(self.seats, np.int32)
@@ -156,26 +160,35 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         """
         if not self._records.begun:
             raise ResetNeeded("no episode is under way: call reset() before step()")
-        results = self._buffers() if out is None else self._views(out)
-        obs, mask, rewards, terminated, truncated = results
-        final_obs = np.zeros(self._final_shape, self._obs_dtype)
-        returns, lengths = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, np.int64)
+        fresh = self._fresh()
+        results = fresh[: len(RESULTS)] if out is None else self._views(out)
+        final_obs, returns, lengths = fresh[len(RESULTS) :]
         num_ended = self._run(self._actions(actions), *results, final_obs, returns, lengths)
         if num_ended < 0:
             raise ValueError(self._bad_action(-1 - num_ended, actions))
-        wrap, infos = self._wrap, dict[str, Any]()
-        if out is None:
-            given = (wrap(obs), wrap(rewards), wrap(terminated), wrap(truncated))
-            infos = self._mask_info(mask)
-        else:
-            given = (out["obs"], out["rewards"], out["terminated"], out["truncated"])
-            infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
+        wrap = self._wrap
+        given = [wrap(array) for array in results] if out is None else [out.get(name) for name in RESULTS]
+        infos: dict[str, Any] = {"action_mask": given[4]} if self.action_layout else {}
         if num_ended:
-            infos |= {"episode": {"r": wrap(returns), "l": wrap(lengths)}}
-            infos["_episode"] = wrap(terminated | truncated)
+            infos["episode"] = {"r": wrap(returns), "l": wrap(lengths)}
+            infos["_episode"] = wrap(results[2] | results[3])
             if self._mode == SAME_STEP:
                 infos["final_obs"], infos["_final_obs"] = wrap(final_obs), infos["_episode"]
         return given[0], given[1], given[2], given[3], infos
+
+    def _fresh(self) -> tuple[np.ndarray, ...]:
+        """New arrays for a step, in the order of `RESULTS`, then final observations, returns and lengths."""
+        rows, empty, zeros = self.num_envs, np.empty, np.zeros
+        return (
+            empty(self._obs_shape, self._obs_dtype),
+            empty(rows, np.float32),
+            empty(rows, np.bool_),
+            empty(rows, np.bool_),
+            empty(self._mask_shape, np.bool_),
+            zeros(self._final_shape, self._obs_dtype),
+            zeros(rows, np.float32),
+            zeros(rows, np.int64),
+        )
 
     def _run(self, *arrays: np.ndarray) -> int:
         fixed = (*self._records.arrays, self._seats, self._mode)
@@ -205,32 +218,30 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
     def _empty_obs(self) -> np.ndarray:
         return np.empty(self._obs_shape, self._obs_dtype)
 
-    def _buffers(self) -> tuple[np.ndarray, ...]:
-        rows = self.num_envs
-        return (
-            self._empty_obs(),
-            np.empty(self._mask_shape, np.bool_),
-            np.empty(rows, np.float32),
-            np.empty(rows, np.bool_),
-            np.empty(rows, np.bool_),
-        )
-
     def _views(self, out: Out) -> tuple[np.ndarray, ...]:
-        mask = out["action_mask"].numpy() if self.action_layout else np.empty((0, 0), np.bool_)
-        views = (
-            out["obs"].numpy(), mask, out["rewards"].numpy(), out["terminated"].numpy(), out["truncated"].numpy(),
-        )  # fmt: skip
-        names = ("obs", "action_mask", "rewards", "terminated", "truncated")
+        """NumPy views of `out`, kept for when the same dict comes again, as a collector's rows do."""
+        kept, tensors, views = self._kept_views.get(id(out), (None, (), ()))
+        names = RESULTS if self.action_layout else RESULTS[:-1]
+        if kept is out and all(out[name] is tensor for name, tensor in zip(names, tensors, strict=True)):
+            return views
         rows = (self.num_envs,)
-        shapes = (self._obs_shape, self._mask_shape, rows, rows, rows)
-        dtypes = (self._obs_dtype, np.bool_, np.float32, np.bool_, np.bool_)
-        for name, view, shape, dtype in zip(names, views, shapes, dtypes, strict=True):
+        shapes = (self._obs_shape, rows, rows, rows, self._mask_shape)
+        dtypes = (self._obs_dtype, np.float32, np.bool_, np.bool_, np.bool_)
+        views = []
+        for name, shape, dtype in zip(names, shapes, dtypes, strict=False):
+            view = out[name].numpy()
             if view.shape != shape or view.dtype != dtype or not view.flags.c_contiguous:
                 raise ValueError(
                     f"out[{name!r}] must be contiguous {np.dtype(dtype)} {list(shape)}, "
                     f"got {view.dtype} {list(view.shape)}"
                 )
-        return views
+            views.append(view)
+        if not self.action_layout:
+            views.append(np.empty((0, 0), np.bool_))
+        if len(self._kept_views) >= KEPT_VIEWS:
+            self._kept_views.clear()
+        self._kept_views[id(out)] = out, tuple(out[name] for name in names), tuple(views)
+        return tuple(views)
 
     def _wrap(self, array: np.ndarray) -> Any:
         return torch.from_numpy(array)
