@@ -1,0 +1,262 @@
+"""Deep Q-network (Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015), with double
+(van Hasselt et al., arXiv 1509.06461) and dueling (Wang et al., arXiv 1511.06581) as options.
+
+Read from top to bottom: `Config`, the `Policy`, `TrainState`, then `learn`: collect, sample, update.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from agents.encoding import Encoder
+from agents.networks import MLP, Features
+from agents.optimizer import FlatAdam, flatten_parameters
+from agents.replay import Replay
+from agents.rollout import Collector
+
+
+@dataclass(frozen=True)
+class Config:
+    """How DQN learns."""
+
+    total_timesteps: int = 500_000
+    """Agent-steps to learn from."""
+    seed: int = 1
+    """Of the worlds, the initial weights, the actions and the samples."""
+    num_envs: int = 8
+    """Worlds stepped together."""
+    learning_rate: float = 2.5e-4
+    """Adam's step size."""
+    buffer_size: int = 100_000
+    """Transitions kept for replay."""
+    learning_starts: int = 10_000
+    """Agent-steps of play before the first update."""
+    batch_size: int = 128
+    """Transitions an update learns from."""
+    train_frequency: int = 8
+    """Agent-steps an update; fewer is more learning from the same play."""
+    gamma: float = 0.99
+    """Discount a step."""
+    target_network_frequency: int = 64
+    """Updates between copies of the network into the target network, where `tau` is 1."""
+    tau: float = 1.0
+    """1 copies the target network now and then; below 1 it follows by this share after every update."""
+    epsilon_start: float = 1.0
+    """Share of random actions at the beginning."""
+    epsilon_end: float = 0.05
+    """Share of random actions at the end."""
+    exploration_fraction: float = 0.5
+    """Part of the run over which the share comes down in a straight line."""
+    double: bool = True
+    """Choose the next action by the network and value it by the target network."""
+    dueling: bool = False
+    """Learn the state's value and the actions' advantages apart."""
+    huber: bool = True
+    """Cut the gradient of errors above 1."""
+    max_grad_norm: float = 10.0
+    """Largest norm of the gradient; 0 leaves it."""
+    hidden_sizes: tuple[int, ...] = (120, 84)
+    """Widths of the hidden layers."""
+    activation: str = "relu"
+    """Between the layers: tanh, relu, silu or gelu."""
+    log_every: int = 2_000
+    """Agent-steps an iteration, after which training logs."""
+
+    def __post_init__(self) -> None:
+        for name in ("total_timesteps", "num_envs", "buffer_size", "batch_size", "train_frequency", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("gamma", "tau", "epsilon_start", "epsilon_end", "exploration_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+
+
+def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
+    """DQN takes any observation of a fixed size and Discrete actions.
+
+    Raises:
+        ValueError: another space; it names the algorithms that fit.
+    """
+    if not isinstance(action_space, spaces.Discrete):
+        others = "ddpg or ppo" if isinstance(action_space, spaces.Box) else "ppo"
+        raise ValueError(f"DQN needs a Discrete action space, got {action_space}; use {others}")
+    Encoder(observation_space)
+
+
+class Policy(nn.Module):
+    """A value for every action; the best one is taken, or now and then a random one.
+
+    Buffers: `epsilon` float32 `[]`, the share of random actions.
+    """
+
+    epsilon: Tensor
+
+    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, config: Config) -> None:
+        check_spaces(observation_space, action_space)
+        super().__init__()
+        assert isinstance(action_space, spaces.Discrete)
+        self.features = Features(Encoder(observation_space).space)
+        self.first_action, self.num_actions = int(action_space.start), int(action_space.n)
+        widths = (self.features.num_features, *config.hidden_sizes)
+        self.advantage = MLP((*widths, self.num_actions), config.activation, gain=1.0)
+        self.state_value = MLP((*widths, 1), config.activation, gain=1.0) if config.dueling else None
+        self.register_buffer("epsilon", torch.tensor(config.epsilon_start))
+
+    def initial_memory(self, num_envs: int) -> Tensor:
+        """Nothing to remember: `[num_envs, 0]`."""
+        return torch.zeros(num_envs, 0)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """The actions' values, `[N, num_actions]`, in observations `[N, *shape]`."""
+        seen = self.features(obs)
+        advantage = self.advantage(seen)
+        if self.state_value is None:
+            return advantage
+        return self.state_value(seen) + advantage - advantage.mean(dim=-1, keepdim=True)
+
+    def act(
+        self,
+        obs: Tensor,
+        mask: Tensor | None,
+        memory: Tensor,
+        starts: Tensor,
+        *,
+        deterministic: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Actions int64 `[N]`, legal where a mask bool `[N, num_actions]` is given, and the memory."""
+        actions = masked(self(obs), mask).argmax(dim=-1)
+        if not deterministic:
+            draws = torch.rand(len(obs), self.num_actions + 1, generator=generator, device=obs.device)
+            anything = masked(draws[:, 1:], mask).argmax(dim=-1)
+            actions = torch.where(draws[:, 0] < self.epsilon, anything, actions)
+        return actions + self.first_action, memory
+
+
+def masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Values `[N, n]` with those of illegal actions at -inf."""
+    return values if mask is None or not mask.shape[-1] else values.masked_fill(~mask, -torch.inf)
+
+
+def make_policy(
+    observation_space: spaces.Space, action_space: spaces.Space, config: Config, action_layout: Any = None
+) -> Policy:
+    """An untrained policy. `action_layout` is not needed: a Discrete action has one part."""
+    return Policy(observation_space, action_space, config)
+
+
+class TrainState:
+    """Everything that training changes."""
+
+    def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config)
+        self.policy.to(device)
+        self.target = copy.deepcopy(self.policy)
+        self.target_parameters = flatten_parameters([self.target])
+        self.optimizer = FlatAdam([self.policy], config.learning_rate)
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.collector = Collector(envs, device=device, seed=config.seed)
+        self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
+        self.replay = Replay(config.buffer_size, self.rollout)
+        self.global_step = 0
+        self.num_updates = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and JSON scalars, nested."""
+        return {
+            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
+            "target": {name: value.clone() for name, value in self.target.state_dict().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "replay": self.replay.state_dict(),
+            "generator": self.generator.get_state(),
+            "collector": self.collector.state_dict(),
+            "global_step": self.global_step,
+            "num_updates": self.num_updates,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Puts back what `state_dict` gave; learning then goes on as if it had not stopped."""
+        for name in ("policy", "target", "optimizer", "replay", "collector"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.generator.set_state(saved["generator"])
+        self.global_step, self.num_updates = int(saved["global_step"]), int(saved["num_updates"])
+
+
+def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterator[dict[str, float]]:
+    """Learns until `config.total_timesteps`; one yield an iteration of about `log_every` agent-steps.
+
+    Args:
+        envs: what `envs.make_vec` gives, or any Gymnasium vector env whose spaces pass `check_spaces`.
+        config: how; `num_envs` is the caller's to keep when making `envs`.
+        state: where to go on from; None begins anew.
+
+    Yields:
+        "charts/episodic_return" and "charts/episodic_length" (raw means over episodes that ended, absent if none did),
+        "charts/epsilon", and from `learning_starts` on "losses/td_loss" and "losses/q_value" (means).
+    """
+    state = state or TrainState(envs, config)
+    while state.global_step < config.total_timesteps:
+        iteration = state.global_step // config.log_every
+        losses: list[Tensor] = []
+        while state.global_step // config.log_every == iteration and state.global_step < config.total_timesteps:
+            collect(state, config)
+            if state.global_step >= config.learning_starts:
+                due = state.global_step // config.train_frequency - state.num_updates
+                losses += [update(state, config) for _ in range(due)]
+            else:
+                state.num_updates = state.global_step // config.train_frequency
+        yield metrics(state, losses)
+
+
+def collect(state: TrainState, config: Config) -> None:
+    """Plays the next steps of every row into the replay."""
+    policy = state.policy
+    progress = state.global_step / max(1.0, config.exploration_fraction * config.total_timesteps)
+    policy.epsilon.fill_(config.epsilon_start + (config.epsilon_end - config.epsilon_start) * min(1.0, progress))
+
+    def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
+        return *policy.act(obs, mask, memory, starts, generator=state.generator), {}
+
+    state.collector.collect(act, state.rollout)
+    state.global_step += state.replay.add(state.rollout)
+
+
+def update(state: TrainState, config: Config) -> Tensor:
+    """One step of Adam on a sample; returns the loss and the mean value of the actions taken, `[2]`."""
+    policy, batch = state.policy, state.replay.sample(config.batch_size, state.generator)
+    with torch.no_grad():
+        next_values = state.target(batch.next_obs)
+        chooser = policy(batch.next_obs) if config.double else next_values
+        best = masked(chooser, batch.next_mask).argmax(dim=-1, keepdim=True)
+        future = next_values.gather(1, best).squeeze(1).masked_fill(batch.terminated, 0)
+        targets = torch.add(batch.rewards, future, alpha=config.gamma)
+    index = (batch.actions - policy.first_action).unsqueeze(1)
+    values = policy(batch.obs).gather(1, index).squeeze(1)
+    loss = nn.functional.smooth_l1_loss(values, targets) if config.huber else (values - targets).square().mean()
+    state.optimizer.zero_grad()
+    loss.backward()
+    state.optimizer.step(config.max_grad_norm)
+    state.num_updates += 1
+    if config.tau < 1:
+        state.target_parameters.data.lerp_(state.optimizer.flat.data, config.tau)
+    elif state.num_updates % config.target_network_frequency == 0:
+        state.target_parameters.data.copy_(state.optimizer.flat.data)
+    return torch.stack([loss.detach(), values.detach().mean()])
+
+
+def metrics(state: TrainState, losses: list[Tensor]) -> dict[str, float]:
+    """What an iteration came to."""
+    found = {"charts/epsilon": float(state.policy.epsilon)}
+    if losses:
+        found["losses/td_loss"], found["losses/q_value"] = torch.stack(losses).mean(0).tolist()
+    if episodes := state.collector.pop_episodes():
+        found["charts/episodic_return"] = sum(value for value, _ in episodes) / len(episodes)
+        found["charts/episodic_length"] = sum(length for _, length in episodes) / len(episodes)
+    return found
