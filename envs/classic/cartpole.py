@@ -51,7 +51,7 @@ def reset(state):
 @rule
 def step(state, params):
     """Pushes right on action 1, left on 0, for `tau` seconds."""
-    force = params.force_mag if state.action[0] == 1 else -params.force_mag
+    force = params.force_mag * real(2 * state.action[0] - 1)
     sine, cosine = sin(state.theta), cos(state.theta)
     per_mass = _ONE / (params.masscart + params.masspole)
     pole_share = params.masspole * per_mass

@@ -1,6 +1,6 @@
 """The batched environment: many worlds in one array of records, torch tensors in and out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -46,6 +46,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         action_layout: how an action mask divides, or None where the world has no masks.
         obs_layout: name -> slice, shape, kind, units and scale of the observation, or None.
     """
+
+    _wrap: Callable[[np.ndarray], Any] = staticmethod(torch.from_numpy)
 
     def __init__(
         self,
@@ -99,13 +101,15 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._action_dtype = np.dtype(np.float32 if isinstance(world.action_space, spaces.Box) else np.int64)
         self._num_parts = int(np.prod(world.action_space.shape or (1,)))
         self._seats = np.asarray(self.seats, np.int32)
+        self._fixed = (*self._records.arrays, self._seats, self._mode)
+        self._no_mask = np.empty((0, 0), np.bool_)
 
     def set_threads(self, num_threads: int) -> None:
         """How many threads step the worlds; results don't depend on it."""
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, got {num_threads}")
         self.num_threads = num_threads
-        self._parallel = num_threads > 1 and self.num_worlds >= WORLDS_PER_THREAD * num_threads
+        self._parallel = not DEBUG and num_threads > 1 and self.num_worlds >= WORLDS_PER_THREAD * num_threads
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts the next episode of every world, or episode 0 of a new seed.
@@ -160,21 +164,24 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         """
         if not self._records.begun:
             raise ResetNeeded("no episode is under way: call reset() before step()")
-        fresh = self._fresh()
-        results = fresh[: len(RESULTS)] if out is None else self._views(out)
-        final_obs, returns, lengths = fresh[len(RESULTS) :]
+        *results, final_obs, returns, lengths = self._fresh() if out is None else self._given(out)
         num_ended = self._run(self._actions(actions), *results, final_obs, returns, lengths)
         if num_ended < 0:
             raise ValueError(self._bad_action(-1 - num_ended, actions))
         wrap = self._wrap
-        given = [wrap(array) for array in results] if out is None else [out.get(name) for name in RESULTS]
-        infos: dict[str, Any] = {"action_mask": given[4]} if self.action_layout else {}
+        obs, rewards, terminated, truncated, mask = results
+        if out is None:
+            given = wrap(obs), wrap(rewards), wrap(terminated), wrap(truncated)
+            infos = self._mask_info(mask)
+        else:
+            given = out["obs"], out["rewards"], out["terminated"], out["truncated"]
+            infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
         if num_ended:
-            infos["episode"] = {"r": wrap(returns), "l": wrap(lengths)}
-            infos["_episode"] = wrap(results[2] | results[3])
+            ended = wrap(terminated | truncated)
+            infos |= {"episode": {"r": wrap(returns), "l": wrap(lengths)}, "_episode": ended}
             if self._mode == SAME_STEP:
-                infos["final_obs"], infos["_final_obs"] = wrap(final_obs), infos["_episode"]
-        return given[0], given[1], given[2], given[3], infos
+                infos |= {"final_obs": wrap(final_obs), "_final_obs": ended}
+        return *given, infos  # pyright: ignore[reportReturnType]
 
     def _fresh(self) -> tuple[np.ndarray, ...]:
         """New arrays for a step, in the order of `RESULTS`, then final observations, returns and lengths."""
@@ -184,22 +191,28 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             empty(rows, np.float32),
             empty(rows, np.bool_),
             empty(rows, np.bool_),
-            empty(self._mask_shape, np.bool_),
+            empty(self._mask_shape, np.bool_) if self.action_layout else self._no_mask,
             zeros(self._final_shape, self._obs_dtype),
             zeros(rows, np.float32),
             zeros(rows, np.int64),
         )
 
+    def _given(self, out: Out) -> tuple[np.ndarray, ...]:
+        """`_fresh`, but with the results in `out`."""
+        rows = self.num_envs
+        final_obs = np.zeros(self._final_shape, self._obs_dtype)
+        return *self._views(out), final_obs, np.zeros(rows, np.float32), np.zeros(rows, np.int64)
+
     def _run(self, *arrays: np.ndarray) -> int:
-        fixed = (*self._records.arrays, self._seats, self._mode)
-        if not self._parallel or DEBUG:
-            return self._kernels.step(1, *fixed, *arrays)
+        """Steps all worlds; returns the rows that ended, or -1 - row of a bad action."""
+        if not self._parallel:
+            return self._kernels.step(1, *self._fixed, *arrays)
         with compiler.PARALLEL:
             import numba
 
             threads = min(self.num_threads, numba.config.NUMBA_NUM_THREADS)  # pyright: ignore
             numba.set_num_threads(threads)
-            return self._kernels.step_parallel(threads, *fixed, *arrays)
+            return self._kernels.step_parallel(threads, *self._fixed, *arrays)
 
     def _actions(self, actions: Any) -> np.ndarray:
         array = actions.numpy() if isinstance(actions, torch.Tensor) else np.asarray(actions)
@@ -209,7 +222,9 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             array = array.astype(self._action_dtype)
         if array.shape != self.action_space.shape:
             raise ValueError(f"actions must be {list(self.action_space.shape or ())}, got {list(array.shape)}")
-        return np.ascontiguousarray(array).reshape(self.num_envs, self._num_parts)
+        if not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)
+        return array.reshape(self.num_envs, self._num_parts)
 
     def _bad_action(self, row: int, actions: Any) -> str:
         value = np.asarray(actions)[row].tolist()
@@ -237,14 +252,11 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
                 )
             views.append(view)
         if not self.action_layout:
-            views.append(np.empty((0, 0), np.bool_))
+            views.append(self._no_mask)
         if len(self._kept_views) >= KEPT_VIEWS:
             self._kept_views.clear()
         self._kept_views[id(out)] = out, tuple(out[name] for name in names), tuple(views)
         return tuple(views)
-
-    def _wrap(self, array: np.ndarray) -> Any:
-        return torch.from_numpy(array)
 
     def _mask_info(self, mask: np.ndarray) -> dict[str, Any]:
         return {"action_mask": self._wrap(mask)} if self.action_layout else {}
@@ -328,8 +340,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
 class NumpyVectorEnv(WorldVectorEnv):
     """The same, NumPy in and out: what `gymnasium.make_vec` gives."""
 
-    def _wrap(self, array: np.ndarray) -> Any:
-        return array
+    _wrap = staticmethod(np.asarray)
 
 
 def _seats(world: World, seats: str | Sequence[int] | None) -> tuple[int, ...]:
