@@ -65,7 +65,7 @@ done in {duration(seconds)}
                  {grid_video}
   curves         tensorboard --logdir {folder}
 
-try next:
+try next (after `source .venv/bin/activate`):
   quintet play {pole}                     in a window
   quintet evaluate {grid}
   quintet train q quintet/GridWorld-v0 --env.level frozen_lake_4x4

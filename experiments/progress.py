@@ -39,7 +39,7 @@ class ProgressLine:
             self.recent.popleft()
         if self.bar is not None:
             self.bar.update(self.task, completed=step, shown=self.text())
-        elif now - self.last_line >= EVERY:
+        elif now - self.last_line >= EVERY and step < self.total:
             self.last_line = now
             print(f"training {self.text()}", flush=True)
 
