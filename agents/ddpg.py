@@ -291,7 +291,4 @@ def metrics(state: TrainState, losses: list[Tensor]) -> dict[str, float]:
     if losses:
         names = ("losses/critic_loss", "losses/actor_loss", "losses/q_value")
         found |= dict(zip(names, torch.stack(losses).mean(0).tolist(), strict=True))
-    if episodes := state.collector.pop_episodes():
-        found["charts/episodic_return"] = sum(value for value, _ in episodes) / len(episodes)
-        found["charts/episodic_length"] = sum(length for _, length in episodes) / len(episodes)
-    return found
+    return found | state.collector.episode_metrics()

@@ -256,7 +256,4 @@ def metrics(state: TrainState, losses: list[Tensor]) -> dict[str, float]:
     found = {"charts/epsilon": float(state.policy.epsilon)}
     if losses:
         found["losses/td_loss"], found["losses/q_value"] = torch.stack(losses).mean(0).tolist()
-    if episodes := state.collector.pop_episodes():
-        found["charts/episodic_return"] = sum(value for value, _ in episodes) / len(episodes)
-        found["charts/episodic_length"] = sum(length for _, length in episodes) / len(episodes)
-    return found
+    return found | state.collector.episode_metrics()

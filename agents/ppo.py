@@ -230,10 +230,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
             state.policy.norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
         state.global_step += int(rollout.valid.sum())
         metrics["charts/learning_rate"] = state.optimizer.learning_rate
-        if episodes := state.collector.pop_episodes():
-            metrics["charts/episodic_return"] = sum(value for value, _ in episodes) / len(episodes)
-            metrics["charts/episodic_length"] = sum(length for _, length in episodes) / len(episodes)
-        yield metrics
+        yield metrics | state.collector.episode_metrics()
 
 
 def collect(state: TrainState, rollout: Rollout) -> None:

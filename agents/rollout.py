@@ -280,6 +280,16 @@ class Collector:
         episodes, self._episodes = self._episodes, []
         return episodes
 
+    def episode_metrics(self) -> dict[str, float]:
+        """Mean return and length of `pop_episodes()` by the names that are logged; empty if no episode ended."""
+        if not (episodes := self.pop_episodes()):
+            return {}
+        returns, lengths = zip(*episodes, strict=True)
+        return {
+            "charts/episodic_return": sum(returns) / len(episodes),
+            "charts/episodic_length": sum(lengths) / len(episodes),
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """What the next `collect` goes on from, the worlds included where they can be saved."""
         saved: dict[str, Any] = {

@@ -19,6 +19,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents.encoding import discrete_parts
 from agents.rollout import Collector, Rollout
 
 MAX_ENTRIES = 1 << 28
@@ -82,20 +83,6 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
     entries = int(action_space.n) * int(np.prod([float(size) for size, _ in parts]))
     if entries > MAX_ENTRIES:
         raise ValueError(f"a table for {observation_space} has {entries} entries, {MAX_ENTRIES} at most; use {others}")
-
-
-def discrete_parts(space: spaces.Space) -> list[tuple[int, int]] | None:
-    """(size, first value) of each Discrete that a space is a product of, in order; None if it is no such product."""
-    if isinstance(space, spaces.Discrete):
-        return [(int(space.n), int(space.start))]
-    if isinstance(space, spaces.MultiDiscrete):
-        return [(int(n), int(start)) for n, start in zip(space.nvec.ravel(), space.start.ravel(), strict=True)]
-    if isinstance(space, spaces.MultiBinary):
-        return [(2, 0)] * int(np.prod(space.shape))
-    if isinstance(space, spaces.Tuple | spaces.Dict):
-        found = [discrete_parts(part) for part in (space.values() if isinstance(space, spaces.Dict) else space)]
-        return None if None in found else [pair for part in found for pair in part or ()]
-    return None
 
 
 class TablePolicy(nn.Module):
@@ -232,10 +219,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
             "charts/epsilon": float(policy.epsilon),
             "charts/coverage": float((policy.visits > 0).float().mean()),
         }
-        if episodes := collector.pop_episodes():
-            metrics["charts/episodic_return"] = float(np.mean([episode[0] for episode in episodes]))
-            metrics["charts/episodic_length"] = float(np.mean([episode[1] for episode in episodes]))
-        yield metrics
+        yield metrics | collector.episode_metrics()
 
 
 def epsilon_at(config: Config, global_step: int) -> float:
