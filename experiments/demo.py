@@ -37,14 +37,15 @@ def main(argv: list[str]) -> int:
         play.main([str(run), "--episodes", "1" if words[0] == "ppo" else "3", "--video", str(video)])
         shown.append((run, video))
     print("\nwhat it learned: the best action in each cell and its value\n")
-    print(learned_table(shown[1][0]))
-    print(after(shown, folder, time.perf_counter() - started))
+    picture = folder / f"demo-{LEVEL}-table.png"
+    print(learned_table(shown[1][0], picture))
+    print(after(shown, picture, folder, time.perf_counter() - started))
     return 0
 
 
-def learned_table(run: Path) -> str:
-    """A table as arrows on its level."""
-    from agents.table_picture import table_text
+def learned_table(run: Path, picture: Path) -> str:
+    """A table as arrows on its level, in text; draws it into a picture too."""
+    from agents.table_picture import table_figure, table_text
     from envs.gridworld import load_level
     from experiments.trained import environment, load_policy
     from experiments.worlds import make_batch
@@ -52,10 +53,12 @@ def learned_table(run: Path) -> str:
     run_config = runs.read_config(run)
     policy = load_policy(run_config, runs.find_checkpoint(run), make_batch(environment(run_config), 1))
     level = load_level(LEVEL)
-    return table_text(policy.table, policy.visits, (level.height, level.width), level.rows)
+    shape = (level.height, level.width)
+    table_figure(policy.table, policy.visits, shape, level.rows, title=LEVEL, path=picture)
+    return table_text(policy.table, policy.visits, shape, level.rows)
 
 
-def after(shown: list[tuple[Path, Path]], folder: Path, seconds: float) -> str:
+def after(shown: list[tuple[Path, Path]], picture: Path, folder: Path, seconds: float) -> str:
     """What there is now and what to try next."""
     (pole, pole_video), (grid, grid_video) = shown
     return f"""
@@ -63,6 +66,7 @@ done in {duration(seconds)}
 
   videos         {pole_video}
                  {grid_video}
+  the table      {picture}
   curves         tensorboard --logdir {folder}
 
 try next (after `source .venv/bin/activate`):
