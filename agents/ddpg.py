@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from agents.encoding import Encoder
 from agents.networks import MLP, Features
 from agents.optimizer import FlatAdam, flatten_parameters
-from agents.replay import Replay
+from agents.replay import Replay, Transitions
 from agents.rollout import Collector
 
 
@@ -32,7 +32,9 @@ class Config:
     num_envs: int = 1
     """Worlds stepped together."""
     learning_rate: float = 1e-3
-    """Adam's step size, for actor and critics."""
+    """Adam's step size, for the critics and, unless told otherwise, the actor."""
+    actor_learning_rate: float = 0.0
+    """Adam's step size for the actor; 0: the critics'."""
     buffer_size: int = 1_000_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000
@@ -40,7 +42,7 @@ class Config:
     batch_size: int = 256
     """Transitions an update learns from."""
     train_frequency: int = 1
-    """Agent-steps an update; fewer is more learning from the same play."""
+    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds."""
     gamma: float = 0.99
     """Discount a step."""
     tau: float = 0.005
@@ -72,6 +74,11 @@ class Config:
         for name in ("gamma", "tau", "ou_theta"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        for name in ("exploration_noise", "target_noise", "target_noise_clip"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.batch_size > self.buffer_size:
+            raise ValueError(f"batch_size {self.batch_size} is more than buffer_size {self.buffer_size}; lower it")
 
 
 def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
@@ -83,13 +90,16 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
     if not isinstance(action_space, spaces.Box) or len(action_space.shape) != 1:
         others = "dqn or ppo" if isinstance(action_space, spaces.Discrete) else "ppo"
         raise ValueError(f"DDPG needs a one-dimensional Box action space, got {action_space}; use {others}")
-    if not action_space.is_bounded():
-        raise ValueError(f"DDPG needs bounded actions, got {action_space}; use ppo")
+    if not action_space.is_bounded() or not (action_space.low < action_space.high).all():
+        raise ValueError(f"DDPG needs bounds that are finite and apart, got {action_space}; use ppo")
     Encoder(observation_space)
 
 
 class Policy(nn.Module):
     """The actor: an action for every observation, scaled to the bounds of the Box.
+
+    Its memory is the Ornstein-Uhlenbeck noise of each row, `[N, d]`, which begins at 0 with each episode; with Gaussian
+    noise it is empty, `[N, 0]`.
 
     Buffers: `center` and `half_range` float32 `[d]`, the middle and half the width of the bounds.
     """
@@ -104,13 +114,13 @@ class Policy(nn.Module):
         low, high = (torch.as_tensor(np.asarray(bound, np.float32)) for bound in (action_space.low, action_space.high))
         self.register_buffer("center", (high + low) / 2)
         self.register_buffer("half_range", (high - low) / 2)
-        self.noise = config.exploration_noise
+        self.noise, self.ou_theta = config.exploration_noise, config.ou_theta
         self.features = Features(Encoder(observation_space).space)
         self.actor = MLP((self.features.num_features, *config.hidden_sizes, len(low)), config.activation, gain=0.01)
 
     def initial_memory(self, num_envs: int) -> Tensor:
-        """Nothing to remember: `[num_envs, 0]`."""
-        return torch.zeros(num_envs, 0)
+        """No noise yet: `[num_envs, d]`, or `[num_envs, 0]`."""
+        return torch.zeros(num_envs, len(self.center) if self.ou_theta else 0)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Actions in -1..1, `[N, d]`, for observations `[N, *shape]`."""
@@ -134,15 +144,18 @@ class Policy(nn.Module):
         deterministic: bool = False,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Actions float32 `[N, d]` and the memory; with Gaussian noise unless deterministic."""
+        """Actions float32 `[N, d]`, with noise unless deterministic, and the next memory."""
         actions = self(obs)
-        if not deterministic:
-            actions = actions + self.noise * torch.randn(actions.shape, generator=generator, device=obs.device)
-        return self.scaled(actions.clamp(-1, 1)), memory
+        if deterministic:
+            return self.scaled(actions), memory
+        noise = self.noise * torch.randn(actions.shape, generator=generator, device=obs.device)
+        if self.ou_theta:
+            memory = noise = noise + (1 - self.ou_theta) * memory.masked_fill(starts.unsqueeze(-1), 0)
+        return self.scaled((actions + noise).clamp_(-1, 1)), memory
 
 
 class Critics(nn.Module):
-    """One or two values of an observation and an action."""
+    """One or two values of an observation and an action, each by a network of its own."""
 
     def __init__(self, observation_space: spaces.Space, num_actions: int, config: Config) -> None:
         super().__init__()
@@ -155,6 +168,10 @@ class Critics(nn.Module):
         """Each critic's values `[N]` for observations `[N, *shape]` and actions in -1..1 `[N, d]`."""
         seen = torch.cat([self.features(obs), actions], dim=-1)
         return [critic(seen).squeeze(-1) for critic in self.critics]
+
+    def first(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """The first critic's values alone, `[N]`: those that the actor climbs."""
+        return self.critics[0](torch.cat([self.features(obs), actions], dim=-1)).squeeze(-1)
 
 
 def make_policy(
@@ -176,13 +193,13 @@ class TrainState:
         self.critics.to(device)
         self.target_policy, self.target_critics = copy.deepcopy(self.policy), copy.deepcopy(self.critics)
         self.targets = [flatten_parameters([self.target_policy]), flatten_parameters([self.target_critics])]
-        self.actor_optimizer = FlatAdam([self.policy], config.learning_rate)
+        self.actor_optimizer = FlatAdam([self.policy], config.actor_learning_rate or config.learning_rate)
         self.critic_optimizer = FlatAdam([self.critics], config.learning_rate)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.collector = Collector(envs, device=device, seed=config.seed)
+        self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout)
-        self.noise = torch.zeros(envs.num_envs, len(self.policy.half_range), device=device)
         self.global_step = 0
         self.num_updates = 0
 
@@ -194,7 +211,6 @@ class TrainState:
             "actor_optimizer": self.actor_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "replay": self.replay.state_dict(),
-            "noise": self.noise.clone(),
             "generator": self.generator.get_state(),
             "collector": self.collector.state_dict(),
             "global_step": self.global_step,
@@ -206,7 +222,6 @@ class TrainState:
         parts = "policy critics target_policy target_critics actor_optimizer critic_optimizer replay collector"
         for name in parts.split():
             getattr(self, name).load_state_dict(saved[name])
-        self.noise.copy_(saved["noise"])
         self.generator.set_state(saved["generator"])
         self.global_step, self.num_updates = int(saved["global_step"]), int(saved["num_updates"])
 
@@ -225,70 +240,85 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
     """
     state = state or TrainState(envs, config)
     while state.global_step < config.total_timesteps:
-        iteration = state.global_step // config.log_every
-        losses: list[Tensor] = []
-        while state.global_step // config.log_every == iteration and state.global_step < config.total_timesteps:
+        end = min(config.total_timesteps, (state.global_step // config.log_every + 1) * config.log_every)
+        records: list[Record] = []
+        while state.global_step < end:
+            before = max(state.global_step, config.learning_starts)
             collect(state, config)
-            if state.global_step >= config.learning_starts:
-                due = state.global_step // config.train_frequency - state.num_updates
-                losses += [update(state, config) for _ in range(due)]
-            else:
-                state.num_updates = state.global_step // config.train_frequency
-        yield metrics(state, losses)
+            due = state.global_step // config.train_frequency - before // config.train_frequency
+            records += [update(state, config) for _ in range(due)]
+        yield metrics(state, records)
 
 
 def collect(state: TrainState, config: Config) -> None:
     """Plays the next steps of every row into the replay: at random first, then by the actor with noise."""
-    policy, shape, generator = state.policy, state.noise.shape, state.generator
+    policy, generator = state.policy, state.generator
+
+    def explore(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
+        drawn = torch.rand(len(obs), len(policy.center), generator=generator, device=obs.device)
+        return policy.scaled(drawn * 2 - 1), memory, {}
 
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
-        if state.global_step < config.learning_starts:
-            actions = torch.rand(shape, generator=generator, device=obs.device) * 2 - 1
-        else:
-            fresh = config.exploration_noise * torch.randn(shape, generator=generator, device=obs.device)
-            kept = state.noise * (1 - config.ou_theta) * ~starts.unsqueeze(-1) if config.ou_theta else 0
-            state.noise = kept + fresh
-            actions = (policy(obs) + state.noise).clamp(-1, 1)
-        return policy.scaled(actions), memory, {}
+        return *policy.act(obs, mask, memory, starts, generator=generator), {}
 
-    state.collector.collect(act, state.rollout)
-    state.noise = state.noise.clone()
+    state.collector.collect(explore if state.global_step < config.learning_starts else act, state.rollout)
     state.global_step += state.replay.add(state.rollout)
 
 
-def update(state: TrainState, config: Config) -> Tensor:
-    """One step of Adam on a sample; returns critic loss, actor loss (0 when delayed) and mean value, `[3]`."""
-    policy, batch = state.policy, state.replay.sample(config.batch_size, state.generator)
+Record = tuple[Tensor, Tensor, Tensor | None]
+"""Critics' loss `[]`, values `[critics, batch_size]`, and the actor's loss `[]` or None where it waited."""
+
+
+def update(state: TrainState, config: Config) -> Record:
+    """A step of Adam for the critics, and one for the actor where it is its turn; then the targets follow."""
+    batch = state.replay.sample(config.batch_size, state.generator)
+    values, critic_loss = update_critics(state, batch, config)
+    state.num_updates += 1
+    if state.num_updates % config.policy_delay:
+        return critic_loss, values, None
+    actor_loss = update_actor(state, batch.obs)
+    for target, optimizer in zip(state.targets, (state.actor_optimizer, state.critic_optimizer), strict=True):
+        target.data.lerp_(optimizer.flat.data, config.tau)
+    return critic_loss, values, actor_loss
+
+
+def update_critics(state: TrainState, batch: Transitions, config: Config) -> tuple[Tensor, Tensor]:
+    """One step towards r + gamma * Q_target(s', actor_target(s')); returns values `[critics, B]` and the loss `[]`."""
     with torch.no_grad():
         next_actions = state.target_policy(batch.next_obs)
         if config.target_noise:
             noise = torch.randn(next_actions.shape, generator=state.generator, device=next_actions.device)
-            cut = (config.target_noise * noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
-            next_actions = (next_actions + cut).clamp_(-1, 1)
+            cut = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
+            next_actions = next_actions.add_(cut).clamp_(-1, 1)
         future = torch.stack(state.target_critics(batch.next_obs, next_actions)).amin(0)
-        targets = torch.add(batch.rewards, future.masked_fill(batch.terminated, 0), alpha=config.gamma)
-    values = torch.stack(state.critics(batch.obs, policy.unit(batch.actions)))
-    critic_loss = (values - targets).square().mean(1).sum()
+        targets = torch.add(batch.rewards, future.masked_fill_(batch.terminated, 0), alpha=config.gamma)
+    values = torch.stack(state.critics(batch.obs, state.policy.unit(batch.actions)))
+    loss = (values - targets).square().mean(1).sum()
     state.critic_optimizer.zero_grad()
-    critic_loss.backward()
+    loss.backward()
     state.critic_optimizer.step()
-    state.num_updates += 1
-
-    actor_loss = values.new_zeros(())
-    if state.num_updates % config.policy_delay == 0:
-        actor_loss = -state.critics(batch.obs, policy(batch.obs))[0].mean()
-        state.actor_optimizer.zero_grad()
-        actor_loss.backward()
-        state.actor_optimizer.step()
-        for target, optimizer in zip(state.targets, (state.actor_optimizer, state.critic_optimizer), strict=True):
-            target.data.lerp_(optimizer.flat.data, config.tau)
-    return torch.stack([critic_loss.detach(), actor_loss.detach(), values.detach().mean()])
+    return values.detach(), loss.detach()
 
 
-def metrics(state: TrainState, losses: list[Tensor]) -> dict[str, float]:
+def update_actor(state: TrainState, obs: Tensor) -> Tensor:
+    """One step of the actor up the first critic, whose own weights get no gradient; returns the loss `[]`."""
+    actions = state.policy(obs)
+    tried = actions.detach().requires_grad_()
+    loss = -state.critics.first(obs, tried).mean()
+    (slope,) = torch.autograd.grad(loss, tried)
+    state.actor_optimizer.zero_grad()
+    actions.backward(slope)
+    state.actor_optimizer.step()
+    return loss.detach()
+
+
+def metrics(state: TrainState, records: list[Record]) -> dict[str, float]:
     """What an iteration came to."""
     found: dict[str, float] = {}
-    if losses:
-        names = ("losses/critic_loss", "losses/actor_loss", "losses/q_value")
-        found |= dict(zip(names, torch.stack(losses).mean(0).tolist(), strict=True))
+    if records:
+        critic_losses, values, actor_losses = zip(*records, strict=True)
+        found["losses/critic_loss"] = float(torch.stack(critic_losses).mean())
+        found["losses/q_value"] = float(torch.stack(values).mean())
+        if known := [loss for loss in actor_losses if loss is not None]:
+            found["losses/actor_loss"] = float(torch.stack(known).mean())
     return found | state.collector.episode_metrics()

@@ -1,6 +1,10 @@
 """Deep Q-network (Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015), with double
 (van Hasselt et al., arXiv 1509.06461) and dueling (Wang et al., arXiv 1511.06581) as options.
 
+    Q(s, a) -> r + gamma * max_b Q_target(s', b)
+
+where the term with s' falls away if the episode terminated there, but stays if it was only truncated.
+
 Read from top to bottom: `Config`, the `Policy`, `TrainState`, then `learn`: collect, sample, update.
 """
 
@@ -12,6 +16,7 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss, smooth_l1_loss
 
 from agents.encoding import Encoder
 from agents.networks import MLP, Features
@@ -32,6 +37,8 @@ class Config:
     """Worlds stepped together."""
     learning_rate: float = 2.5e-4
     """Adam's step size."""
+    anneal_lr: bool = False
+    """Bring the learning rate down to 0 over the run, in a straight line."""
     buffer_size: int = 100_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000
@@ -39,7 +46,7 @@ class Config:
     batch_size: int = 128
     """Transitions an update learns from."""
     train_frequency: int = 8
-    """Agent-steps an update; fewer is more learning from the same play."""
+    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds."""
     gamma: float = 0.99
     """Discount a step."""
     target_network_frequency: int = 64
@@ -68,12 +75,15 @@ class Config:
     """Agent-steps an iteration, after which training logs."""
 
     def __post_init__(self) -> None:
-        for name in ("total_timesteps", "num_envs", "buffer_size", "batch_size", "train_frequency", "log_every"):
+        positive = "total_timesteps num_envs buffer_size batch_size train_frequency target_network_frequency log_every"
+        for name in positive.split():
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("gamma", "tau", "epsilon_start", "epsilon_end", "exploration_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        if self.batch_size > self.buffer_size:
+            raise ValueError(f"batch_size {self.batch_size} is more than buffer_size {self.buffer_size}; lower it")
 
 
 def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
@@ -140,7 +150,7 @@ class Policy(nn.Module):
 
 def masked(values: Tensor, mask: Tensor | None) -> Tensor:
     """Values `[N, n]` with those of illegal actions at -inf."""
-    return values if mask is None or not mask.shape[-1] else values.masked_fill(~mask, -torch.inf)
+    return values if mask is None else values.masked_fill(~mask, -torch.inf)
 
 
 def make_policy(
@@ -165,6 +175,9 @@ class TrainState:
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout)
+        columns, num_actions = self.collector.masks.num_columns, self.policy.num_actions
+        if columns not in (None, num_actions):
+            raise ValueError(f"the env's action masks have {columns} columns, its actions need {num_actions}")
         self.global_step = 0
         self.num_updates = 0
 
@@ -203,16 +216,17 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
     """
     state = state or TrainState(envs, config)
     while state.global_step < config.total_timesteps:
-        iteration = state.global_step // config.log_every
-        losses: list[Tensor] = []
-        while state.global_step // config.log_every == iteration and state.global_step < config.total_timesteps:
+        end = min(config.total_timesteps, (state.global_step // config.log_every + 1) * config.log_every)
+        records: list[tuple[Tensor, Tensor]] = []
+        while state.global_step < end:
+            before = max(state.global_step, config.learning_starts)
             collect(state, config)
-            if state.global_step >= config.learning_starts:
-                due = state.global_step // config.train_frequency - state.num_updates
-                losses += [update(state, config) for _ in range(due)]
-            else:
-                state.num_updates = state.global_step // config.train_frequency
-        yield metrics(state, losses)
+            if config.anneal_lr:
+                left = 1 - state.global_step / config.total_timesteps
+                state.optimizer.learning_rate = config.learning_rate * max(0.0, left)
+            due = state.global_step // config.train_frequency - before // config.train_frequency
+            records += [update(state, config) for _ in range(due)]
+        yield metrics(state, records)
 
 
 def collect(state: TrainState, config: Config) -> None:
@@ -228,32 +242,31 @@ def collect(state: TrainState, config: Config) -> None:
     state.global_step += state.replay.add(state.rollout)
 
 
-def update(state: TrainState, config: Config) -> Tensor:
-    """One step of Adam on a sample; returns the loss and the mean value of the actions taken, `[2]`."""
+def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
+    """One step of Adam on a sample; returns the loss `[]` and the values of the actions taken, `[batch_size]`."""
     policy, batch = state.policy, state.replay.sample(config.batch_size, state.generator)
     with torch.no_grad():
         next_values = state.target(batch.next_obs)
         chooser = policy(batch.next_obs) if config.double else next_values
         best = masked(chooser, batch.next_mask).argmax(dim=-1, keepdim=True)
-        future = next_values.gather(1, best).squeeze(1).masked_fill(batch.terminated, 0)
+        future = next_values.gather(1, best).squeeze(1).masked_fill_(batch.terminated, 0)
         targets = torch.add(batch.rewards, future, alpha=config.gamma)
     index = (batch.actions - policy.first_action).unsqueeze(1)
     values = policy(batch.obs).gather(1, index).squeeze(1)
-    loss = nn.functional.smooth_l1_loss(values, targets) if config.huber else (values - targets).square().mean()
+    loss = (smooth_l1_loss if config.huber else mse_loss)(values, targets)
     state.optimizer.zero_grad()
     loss.backward()
     state.optimizer.step(config.max_grad_norm)
     state.num_updates += 1
-    if config.tau < 1:
+    if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
         state.target_parameters.data.lerp_(state.optimizer.flat.data, config.tau)
-    elif state.num_updates % config.target_network_frequency == 0:
-        state.target_parameters.data.copy_(state.optimizer.flat.data)
-    return torch.stack([loss.detach(), values.detach().mean()])
+    return loss.detach(), values.detach()
 
 
-def metrics(state: TrainState, losses: list[Tensor]) -> dict[str, float]:
+def metrics(state: TrainState, records: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
     """What an iteration came to."""
     found = {"charts/epsilon": float(state.policy.epsilon)}
-    if losses:
-        found["losses/td_loss"], found["losses/q_value"] = torch.stack(losses).mean(0).tolist()
+    if records:
+        losses, values = (torch.stack(parts) for parts in zip(*records, strict=True))
+        found["losses/td_loss"], found["losses/q_value"] = float(losses.mean()), float(values.mean())
     return found | state.collector.episode_metrics()

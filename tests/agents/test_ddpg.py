@@ -1,6 +1,8 @@
 """DDPG finds a known optimum, goes on where it stopped, and says what it can't take."""
 
-import copy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -8,12 +10,21 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode
 
 import envs
-from agents import ddpg
+from agents import checkpoint, ddpg
 from agents.evaluate import evaluate
 from experiments.algorithms import preset
+from tests.agents.test_ppo import same
+from tests.probe_envs import Probe, sync
+
+
+def run(vector: Any, config: ddpg.Config) -> ddpg.TrainState:
+    state = ddpg.TrainState(vector, config)
+    for _ in ddpg.learn(vector, config, state):
+        pass
+    return state
 
 
 class Aim(gymnasium.Env):
@@ -34,22 +45,129 @@ class Aim(gymnasium.Env):
 
 QUICK: dict[str, Any] = {
     "num_envs": 8, "learning_starts": 300, "buffer_size": 4000, "batch_size": 64, "train_frequency": 4,
-    "hidden_sizes": (32, 32), "tau": 0.05, "log_every": 1000, "exploration_noise": 0.3,
+    "hidden_sizes": (32,), "tau": 0.05, "log_every": 1000, "exploration_noise": 0.3,
 }  # fmt: skip
 TD3 = {"twin_critics": True, "policy_delay": 2, "target_noise": 0.2}
 
 
 @pytest.mark.parametrize("settings", [{}, TD3, {"ou_theta": 0.3}])
 def test_it_learns_where_to_aim(settings: dict[str, Any]) -> None:
-    config = ddpg.Config(**{**QUICK, "total_timesteps": 5000, **settings})
-    vector = SyncVectorEnv([Aim] * 8, autoreset_mode=AutoresetMode.SAME_STEP)
-    state = ddpg.TrainState(vector, config)
-    for _ in ddpg.learn(vector, config, state):
-        pass
+    config = ddpg.Config(**{**QUICK, "total_timesteps": 4000, **settings})
+    state = run(sync(*[Aim] * 8), config)
     targets = torch.linspace(-0.9, 0.9, 20).unsqueeze(1)
     none = torch.zeros(20, 0)
     actions, _ = state.policy.act(targets, None, none, none, deterministic=True)
     assert (actions - (5 + 3 * targets)).abs().mean() < 0.6
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+@pytest.mark.parametrize("task", ["value", "obs", "discount", "action", "obs_action"])
+def test_probes(task: str, mode: AutoresetMode) -> None:
+    settings = {**QUICK, "total_timesteps": 2500, "gamma": 0.5, "exploration_noise": 0.5, "learning_rate": 3e-3}
+    config = ddpg.Config(**settings)
+    state = run(sync(*[partial(Probe, task, True)] * 8, mode=mode), config)
+    obs = torch.tensor([[-1.0], [0.0], [1.0]])
+    none = torch.zeros(3, 0)
+    with torch.no_grad():
+        actions, _ = state.policy.act(obs, None, none, none, deterministic=True)
+        low, middle, high = state.critics.first(obs, actions).tolist()
+    match task:
+        case "value":
+            assert middle == pytest.approx(1, abs=0.05)
+        case "obs":
+            assert [low, high] == pytest.approx([-1, 1], abs=0.1)
+        case "discount":
+            assert [middle, high] == pytest.approx([0.5, 1], abs=0.1)
+        case "action":
+            assert float(actions[1]) == pytest.approx(0.5, abs=0.15)
+        case "obs_action":
+            assert actions[[0, 2], 0].tolist() == pytest.approx([-0.5, 0.5], abs=0.15)
+
+
+class Endless(gymnasium.Env):
+    """Earns 1 a step and is cut after five: only truncation, so its value is 1 / (1 - gamma)."""
+
+    observation_space = spaces.Box(0, 1, (1,), np.float32)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.ones(1, np.float32), 1.0, False, self.steps == 5, {}
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+def test_truncation_bootstraps(mode: AutoresetMode) -> None:
+    state = run(sync(*[Endless] * 8, mode=mode), ddpg.Config(**{**QUICK, "total_timesteps": 2500, "gamma": 0.5}))
+    values = state.critics.first(torch.ones(3, 1), torch.tensor([[-0.5], [0.0], [0.5]])).detach()
+    assert values.tolist() == pytest.approx([2.0, 2.0, 2.0], abs=0.1)
+
+
+def test_the_lower_of_twin_critics_is_believed() -> None:
+    config = ddpg.Config(**{**QUICK, "gamma": 0.5, "twin_critics": True, "num_envs": 1, "train_frequency": 1})
+    state = ddpg.TrainState(sync(Endless), config)
+    for critics, values in ((state.critics, (10.0, 20.0)), (state.target_critics, (4.0, 3.0))):
+        for critic, value in zip(critics.critics, values, strict=True):
+            critic.layers[-1].weight.data.zero_()  # pyright: ignore
+            critic.layers[-1].bias.data.fill_(value)  # pyright: ignore
+    ddpg.collect(state, config)
+    loss, values, actor_loss = ddpg.update(state, config)
+    assert values.tolist() == [[10.0] * 64, [20.0] * 64]
+    target = 1 + 0.5 * 3
+    assert float(loss) == pytest.approx((10 - target) ** 2 + (20 - target) ** 2)
+    assert actor_loss is not None and float(actor_loss) == pytest.approx(-10, abs=0.01), "the first critic's"
+
+
+def test_the_actor_and_the_targets_wait_for_their_turn() -> None:
+    config = ddpg.Config(**{**QUICK, **TD3, "policy_delay": 3})
+    state = ddpg.TrainState(sync(*[Aim] * 8), config)
+    ddpg.collect(state, config)
+    for turn in range(1, 7):
+        before = [flat.data.clone() for flat in (state.actor_optimizer.flat, *state.targets)]
+        *_, actor_loss = ddpg.update(state, config)
+        after = [state.actor_optimizer.flat.data, *(flat.data for flat in state.targets)]
+        moved = [not torch.equal(one, other) for one, other in zip(before, after, strict=True)]
+        assert moved == [turn % 3 == 0] * 3 and (actor_loss is not None) == moved[0]
+    assert int(state.actor_optimizer.steps) == 2 and int(state.critic_optimizer.steps) == 6
+
+
+def test_the_actor_s_step_leaves_the_critics_gradients_alone() -> None:
+    """And it is the gradient of the first critic's mean value, as autograd finds it through both networks."""
+    state = ddpg.TrainState(sync(*[Aim] * 8), ddpg.Config(**QUICK))
+    obs = torch.randn(5, 1)
+    loss = -state.critics.first(obs, state.policy(obs)).mean()
+    expected = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(state.policy.parameters()))])
+    before = state.critic_optimizer.grad.clone()
+    assert ddpg.update_actor(state, obs) == loss
+    assert torch.equal(state.critic_optimizer.grad, before)
+    assert torch.allclose(state.actor_optimizer.grad, expected, atol=1e-7)
+
+
+def test_ornstein_uhlenbeck_noise_remembers_within_an_episode() -> None:
+    settings = ddpg.Config(ou_theta=0.25, exploration_noise=0.1)
+    policy = ddpg.make_policy(spaces.Box(-1, 1, (1,)), spaces.Box(-1, 1, (1,)), settings)
+    generator, obs = torch.Generator().manual_seed(0), torch.zeros(5000, 1)
+    memory, starts = policy.initial_memory(5000), torch.zeros(5000, dtype=torch.bool)
+    noises = []
+    for _ in range(30):
+        _, memory = policy.act(obs, None, memory, starts, generator=generator)
+        noises.append(memory)
+    before, last = noises[-2].flatten(), noises[-1].flatten()
+    assert float((before * last).mean() / before.square().mean()) == pytest.approx(0.75, abs=0.05)
+    assert float(last.std()) == pytest.approx(0.1 / (1 - 0.75**2) ** 0.5, abs=0.01)
+    _, memory = policy.act(obs, None, 100 + memory, ~starts, generator=generator)
+    assert float(memory.std()) == pytest.approx(0.1, abs=0.01) and abs(float(memory.mean())) < 0.01
+
+
+def test_play_is_random_before_learning_starts() -> None:
+    config = ddpg.Config(**{**QUICK, "total_timesteps": 300, "exploration_noise": 0.0, "learning_starts": 400})
+    state = run(sync(*[Aim] * 8), config)
+    actions = state.replay.store["actions"][: state.replay.size]
+    assert state.num_updates == 0 and actions.min() < 1 and actions.max() > 9
+    assert float(actions.mean()) == pytest.approx(5, abs=1)
 
 
 def test_actions_stay_within_the_box() -> None:
@@ -60,27 +178,32 @@ def test_actions_stay_within_the_box() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {**TD3, "ou_theta": 0.2}])
-def test_a_resumed_run_equals_one_that_never_stopped(settings: dict[str, Any]) -> None:
-    config = ddpg.Config(**{**QUICK, "total_timesteps": 3000, **settings})
+def test_a_resumed_run_equals_one_that_never_stopped(settings: dict[str, Any], tmp_path: Path) -> None:
+    """To the last bit, replay and worlds included, through a checkpoint file; the ring has wrapped round by then."""
+    config = ddpg.Config(**{**QUICK, "total_timesteps": 3000, "buffer_size": 900, **settings})
 
-    def fresh() -> ddpg.TrainState:
-        return ddpg.TrainState(envs.make_vec("quintet/Pendulum-v1", 8, seed=1), config)
+    def fresh(seed: int = 1) -> ddpg.TrainState:
+        return ddpg.TrainState(envs.make_vec("quintet/Pendulum-v1", 8), replace(config, seed=seed))
 
-    whole, first, second = fresh(), fresh(), fresh()
-    records = list(ddpg.learn(whole.collector.envs, config, whole))
-    learning = ddpg.learn(first.collector.envs, config, first)
-    before = [next(learning), next(learning)]
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    after = list(ddpg.learn(second.collector.envs, config, second))
-    assert before + after == records and len(records) == 3
-    assert torch.equal(whole.actor_optimizer.flat, second.actor_optimizer.flat)
+    whole, again = fresh(), fresh(seed=7)
+    learning = ddpg.learn(whole.collector.envs, config, whole)
+    records = [next(learning), next(learning)]
+    checkpoint.save(tmp_path / "state", whole.state_dict())
+    records += list(learning)
+    again.load_state_dict(checkpoint.load(tmp_path / "state"))
+    assert list(ddpg.learn(again.collector.envs, config, again)) == records[2:] and len(records) == 3
+    assert same(whole.state_dict(), again.state_dict())
 
 
 def test_spaces_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"DDPG needs a one-dimensional Box action space.*use dqn or ppo"):
         ddpg.check_spaces(spaces.Box(-1, 1, (3,)), spaces.Discrete(2))
-    with pytest.raises(ValueError, match="DDPG needs bounded actions"):
+    with pytest.raises(ValueError, match="DDPG needs bounds that are finite"):
         ddpg.check_spaces(spaces.Box(-1, 1, (3,)), spaces.Box(-np.inf, np.inf, (1,)))
+    with pytest.raises(ValueError, match="batch_size 64 is more than buffer_size 32"):
+        ddpg.Config(batch_size=64, buffer_size=32)
+    with pytest.raises(ValueError, match="exploration_noise must be at least 0, got -1"):
+        ddpg.Config(exploration_noise=-1)
 
 
 @pytest.mark.slow

@@ -1,5 +1,9 @@
 """The replay keeps the last transitions, whole and in their own dtypes."""
 
+import math
+from functools import partial
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -10,6 +14,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from agents import replay as replay_module
 from agents.replay import Replay
 from agents.rollout import Collector
+from tests.probe_envs import LENGTHS_OF_TESTS as LENGTHS
+from tests.probe_envs import Scripted, mask_of, sync
 
 
 class Counting(gymnasium.Env):
@@ -58,6 +64,39 @@ def test_every_transition_leads_to_its_own_next_step(mode: AutoresetMode) -> Non
     assert torch.equal(kept["terminated"], (kept["next_obs"][:, 0] == 0) & (kept["next_obs"][:, 1] == 3))
 
 
+@pytest.mark.parametrize("capacity", [3, 7, 8, 1000])
+def test_blocks_that_wrap_round_leave_the_newest_steps(capacity: int) -> None:
+    """Blocks of 8 of an endless world, in rings smaller, equal and larger."""
+    collector = Collector(SyncVectorEnv([lambda: Counting(0, 200, False)] * 2))
+    rollout = collector.new_rollout(4)
+    replay = Replay(capacity, rollout)
+    for block in range(1, 6):
+        collector.collect(lambda obs, mask, memory, starts: (obs[:, 1].long() % 4, memory, {}), rollout)
+        assert replay.add(rollout) == 8
+        assert replay.size == min(capacity, 8 * block)
+        steps = sorted(replay.store["obs"][: replay.size, 1].tolist())
+        assert steps == [step // 2 for step in range(8 * block)][-replay.size :]
+        assert torch.equal(replay.store["next_obs"][: replay.size, 1], replay.store["obs"][: replay.size, 1] + 1)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_masks_are_those_of_what_a_step_led_to(mode: AutoresetMode) -> None:
+    """Only where an episode ended and the next one's mask stands in their place is everything legal."""
+    makers = [partial(Scripted, n, LENGTHS[n], "truncated", masks="info") for n in range(3)]
+    collector = Collector(sync(*makers, mode=mode))
+    rollout = collector.new_rollout(6)
+    replay = Replay(50, rollout)
+    collector.collect(lambda obs, mask, memory, starts: (mask.long().argmax(1), memory, {}), rollout)  # pyright: ignore
+    number = replay.add(rollout)
+    ends = rollout.truncated.flatten()[rollout.valid.flatten()]
+    assert ends.any() and not replay.store["terminated"].any()
+    for row in range(number):
+        all_legal = bool(ends[row]) and mode != AutoresetMode.NEXT_STEP
+        expected = np.ones(3) if all_legal else mask_of(int(replay.store["next_obs"][row, 2]))
+        assert replay.store["next_mask"][row].int().tolist() == expected.tolist()
+    assert replay.sample(2, torch.Generator()).next_mask is not None
+
+
 def test_the_ring_keeps_the_newest_and_goes_on_after_loading() -> None:
     replay = filled(5, 4, AutoresetMode.SAME_STEP)
     assert (replay.size, replay.position) == (5, 3)
@@ -80,3 +119,26 @@ def test_what_does_not_fit_is_refused_with_the_figures(monkeypatch: pytest.Monke
     monkeypatch.setattr(replay_module, "free_memory", lambda device: 2.0**20)
     with pytest.raises(ValueError, match=r"a replay of 1,000,000 transitions takes 0\.02 GiB.*lower buffer_size to"):
         filled(1_000_000, 1, AutoresetMode.SAME_STEP)
+
+
+def test_a_replay_of_another_capacity_is_refused() -> None:
+    saved = filled(5, 4, AutoresetMode.SAME_STEP).state_dict()
+    for capacity in (4, 6):
+        with pytest.raises(ValueError, match=r"another capacity.*keep buffer_size"):
+            filled(capacity, 0, AutoresetMode.SAME_STEP).load_state_dict(saved)
+
+
+def test_nothing_is_drawn_from_an_empty_replay() -> None:
+    with pytest.raises(ValueError, match="the replay is empty"):
+        filled(5, 0, AutoresetMode.SAME_STEP).sample(1, torch.Generator())
+
+
+def test_the_memory_of_a_container_counts(tmp_path: Path) -> None:
+    assert replay_module._free_of_container(tmp_path) == math.inf
+    (tmp_path / "memory.stat").write_text("anon 900\ninactive_file 300\n")
+    (tmp_path / "memory.current").write_text("1200\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert replay_module._free_of_container(tmp_path) == math.inf
+    (tmp_path / "memory.max").write_text("2000\n")
+    assert replay_module._free_of_container(tmp_path) == 1100
+    assert 0 < replay_module.free_memory(torch.device("cpu")) < 2**60
