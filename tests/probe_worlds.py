@@ -14,10 +14,14 @@ STATE = np.dtype(
         ("dot", np.int32, (NUM_DOTS,)),
         ("eater", np.int32, (NUM_DOTS,)),
         ("pushed", np.int32, (2,)),
+        ("eaten", np.int32, (2,)),
+        ("effort", real, (2,)),
+        ("terms", real, (2, 2)),
     ]
 )
 PARAMS = np.dtype([("offset", np.int32), ("length", np.int32), ("win_reward", real)])
 WAIT, MOVE, PUSH = 0, 1, 2
+DOTS, WIN = 0, 1
 PLACE, DOT, PUSHES = 10, 20, 30
 
 
@@ -28,6 +32,8 @@ def reset(state, params):
     for seat in range(2):
         state.energy[seat] = real(1)
         state.pushed[seat] = np.int32(0)
+        state.eaten[seat] = np.int32(0)
+        state.effort[seat] = real(0)
 
 
 @rule
@@ -66,6 +72,7 @@ def move(state, params, tables, index):
         if 0 <= target < params.length and tables.wall[params.offset + target] == 0:
             state.place[index] = target
     gain = uniform(state, index) * real(0.25)
+    state.effort[index] += real(1) - state.energy[index]
     state.energy[index] = min(state.energy[index] + gain, real(1)) if state.pushed[index] == 0 else real(0)
 
 
@@ -83,13 +90,16 @@ def eat(state, params, index):
 def score(state, params):
     for index in range(NUM_DOTS):
         if state.eater[index] >= 0:
-            state.reward[state.eater[index]] += real(1)
-            state.reward[1 - state.eater[index]] -= real(1)
+            state.eaten[state.eater[index]] += np.int32(1)
+            state.terms[state.eater[index], DOTS] += real(1)
+            state.terms[1 - state.eater[index], DOTS] -= real(1)
     for seat in range(2):
         if state.place[seat] < 0 or state.place[seat] >= params.length:
             state.terminated = np.uint8(1)
-            state.reward[1 - seat] += params.win_reward
-            state.reward[seat] -= params.win_reward
+            state.terms[1 - seat, WIN] += params.win_reward
+            state.terms[seat, WIN] -= params.win_reward
+    for seat in range(2):
+        state.reward[seat] = state.terms[seat, DOTS] + state.terms[seat, WIN]
 
 
 @rule
@@ -139,8 +149,16 @@ def two_seats(win_reward: float = 5.0, lengths: tuple[int, ...] = (7,), max_epis
         action_space=spaces.MultiDiscrete([3, 2]),
         num_seats=2,
         scripted_levels=2,
+        statistics=("eaten", "effort"),
+        reward_terms=("dots", "win"),
         max_episode_steps=max_episode_steps,
     )
+
+
+@rule
+def touchy(state):
+    """What no reset may do."""
+    state.terms[0, DOTS] = real(0)
 
 
 @rule
@@ -150,8 +168,13 @@ def racy(state, index):
 
 
 def racing() -> World:
-    """`two_seats` with a race in it, for the race finder to find."""
+    """`two_seats` with a race in it and a reset that touches the terms, for the race finder to find."""
     from dataclasses import replace
 
     world = two_seats()
-    return replace(world, name="Racing", step=[*world.step, (racy, NUM_DOTS)])  # pyright: ignore
+    return replace(
+        world,
+        name="Racing",
+        reset=[*world.reset, touchy],  # pyright: ignore
+        step=[*world.step, (racy, NUM_DOTS)],  # pyright: ignore
+    )

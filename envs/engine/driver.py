@@ -43,6 +43,7 @@ def advance(state, params, {tables_}):
     state.truncated = np.uint8(0)
     for seat in range({num_seats}):
         state.reward[seat] = real(0)
+    {clear_terms}
     {step}
     if 0 < params.max_episode_steps <= state.tick:
         state.truncated = np.uint8(1)
@@ -102,11 +103,11 @@ def step_worlds(first, last, records, params_rows, {tables_}seats, mode, {result
         if state.ended == 0:
             take(state, seats, row, actions)
             advance(state, params, {tables_})
-        elif mode == NEXT_STEP:
-            starts = True
         else:
+            starts = mode == NEXT_STEP
             for seat in range({num_seats}):
                 state.reward[seat] = real(0)
+            {clear_terms_of_ended}
         done = not starts and (state.terminated | state.truncated) != 0
         for k in range({num_rows}):
             rewards[row + k] = real(0) if starts else state.reward[{seat_of_row}]
@@ -118,6 +119,7 @@ def step_worlds(first, last, records, params_rows, {tables_}seats, mode, {result
             for k in range({num_rows}):
                 returns[row + k] = state.returns[{seat_of_row}]
                 lengths[row + k] = state.tick
+                {write_statistics}
             if mode == SAME_STEP:
                 show_last(state, params, {tables_}seats, row, final_obs, mask)
                 starts = True
@@ -158,6 +160,7 @@ def reset(selected, records, params_rows, {tables_}seats, obs, mask):
         state = records[world]
         params = params_rows[state.param]
         if selected[world]:
+            {clear_terms_of_selected}
             state.episode += np.int32(1)
             begin(state, params, {tables_})
         show(state, params, {tables_}seats, world * {num_rows}, obs, mask)
@@ -196,17 +199,22 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
         "tables" in arguments(f) for part in (world.reset, world.step, world.observe) for f, _ in phases(part)
     ) or (world.mask is not None and "tables" in arguments(world.mask))
     names = list(world.tables)
+    seat_of_row = "0" if world.num_seats == 1 else "seats[k]"
     source = TEMPLATE.format(
         name=world.name,
-        results="actions, obs, rewards, terminated, truncated, mask, final_obs, returns, lengths",
+        results="actions, obs, rewards, terminated, truncated, mask, final_obs, returns, lengths, statistics",
         num_seats=world.num_seats,
         num_rows="1" if world.num_seats == 1 else "seats.shape[0]",
-        seat_of_row="0" if world.num_seats == 1 else "seats[k]",
+        seat_of_row=seat_of_row,
         num_parts=int(np.prod(space.shape or (1,))),
         tables_="".join(f"table_{name}, " for name in names),
         make_tables=f"tables = Tables({', '.join('table_' + name for name in names)})" if asks_tables else "",
         reset=calls(world.reset, 4),
         step=calls(world.step, 4),
+        clear_terms=_clear_terms(world, 4),
+        clear_terms_of_ended=_clear_terms(world, 12),
+        clear_terms_of_selected=_clear_terms(world, 12),
+        write_statistics=_write_statistics(world, seat_of_row, 16),
         observe=calls(world.observe, 8),
         obs_row="obs_rows[row + k : row + k + 1]" if discrete_obs else "obs_rows[row + k]",
         write_mask=f"mask = mask_rows[row + k]\n        {call(world.mask)}" if world.mask else "",
@@ -214,6 +222,25 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
         bad_action=_bad_action(space),
     )
     return source, rules
+
+
+def _clear_terms(world: World, indent: int) -> str:
+    if not world.reward_terms:
+        return ""
+    lines = (
+        f"for seat in range({world.num_seats}):",
+        f"    for term in range({len(world.reward_terms)}):",
+        "        state.terms[seat, term] = real(0)",
+    )
+    return ("\n" + " " * indent).join(lines)
+
+
+def _write_statistics(world: World, seat: str, indent: int) -> str:
+    lines = [
+        f"statistics[row + k, {column}] = np.float32(state.{name}[{seat}])"
+        for column, name in enumerate(world.statistics)
+    ]
+    return ("\n" + " " * indent).join(lines)
 
 
 def _take_action(space: spaces.Space) -> str:

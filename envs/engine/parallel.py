@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from envs.engine.rules import World
-from envs.engine.single import sample_mask
+from envs.engine.single import row_info
 from envs.engine.vector import NumpyVectorEnv
 
 try:
@@ -17,7 +17,8 @@ except ImportError as error:
 class WorldParallelEnv(ParallelEnv):
     """Every seat of a world is an agent, "seat_0", "seat_1", ...; all end together.
 
-    `infos[agent]["action_mask"]` has the form that `action_space(agent).sample(mask)` takes.
+    `infos[agent]["action_mask"]` has the form that `action_space(agent).sample(mask)` takes. The world's statistics are
+    in `infos[agent]` under their names, as floats, and what the reward is made of in `infos[agent]["reward_terms"]`.
     """
 
     def __init__(self, world: World, seed: int = 0, render_mode: str | None = None) -> None:
@@ -82,9 +83,4 @@ class WorldParallelEnv(ParallelEnv):
         return dict(zip(self.possible_agents, rows, strict=True))
 
     def _infos(self, infos: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        layout = self.worlds.action_layout
-        if layout is None:
-            return {agent: {} for agent in self.possible_agents}
-        space = self.worlds.single_action_space
-        masks = self._by_agent(infos["action_mask"])
-        return {agent: {"action_mask": sample_mask(space, layout, row)} for agent, row in masks.items()}
+        return {agent: row_info(self.worlds, infos, row) for row, agent in enumerate(self.possible_agents)}

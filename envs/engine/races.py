@@ -1,112 +1,187 @@
 """Finds races: within a phase, nobody may read or write what another index writes.
 
 That rule is what lets the same phase run as a loop on a CPU and as a block of threads on a GPU, with no seat favoured.
-Rules run here as ordinary Python on a record that notes every access, so QUINTET_DEBUG=1 must be set.
+Rules run here as ordinary Python on a record that notes accesses, so QUINTET_DEBUG=1 must be set. Noting is slow, so
+only fields that a phase has been seen to write are watched; the others are read-only, and a write to one of them runs
+the phase again with everything watched.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from envs.engine.driver import constants
 from envs.engine.random import episode_key, seed_word
-from envs.engine.rules import DEBUG, World, arguments, param_records, phases, plain, real, record_dtype
+from envs.engine.records import by_attribute
+from envs.engine.rules import DEBUG, Rule, World, arguments, param_records, phases, plain, real, record_dtype
 
 Slot = tuple[Any, ...]
 
+UNTOUCHED = -12345.0
+"""In `terms` while `reset` runs."""
+
 
 class Log:
-    """Who (an index) read and wrote which slot since the last `clear`."""
+    """Which slots each index of a phase read and wrote."""
 
     def __init__(self) -> None:
-        self.index = 0
-        self.clear()
+        self.reads: set[Slot] = set()
+        self.writes: dict[Slot, None] = {}
+        self._indices: list[tuple[set[Slot], dict[Slot, None]]] = []
 
-    def clear(self) -> None:
-        """Forgets everything."""
-        self.readers: dict[Slot, set[int]] = defaultdict(set)
-        self.writers: dict[Slot, set[int]] = defaultdict(set)
+    def next_index(self) -> None:
+        """From here on the next index reads and writes."""
+        self.reads, self.writes = set(), {}
+        self._indices.append((self.reads, self.writes))
+
+    def written(self) -> set[Slot]:
+        """Every slot that was written."""
+        return {slot for _, writes in self._indices for slot in writes}
 
     def conflicts(self) -> Iterator[str]:
         """One line for each slot that an index wrote and another touched."""
-        for slot, writers in self.writers.items():
-            if others := (self.readers[slot] | writers) - {min(writers)}:
-                name = ".".join(str(part) for part in slot)
-                yield f"{name} is written by index {min(writers)} and touched by index {min(others)}"
+        written, touched = self.written(), {}
+        if not written:
+            return
+        for index, (reads, writes) in enumerate(self._indices):
+            for slot in (reads & written) | writes.keys():
+                touched.setdefault(slot, []).append(index)
+        for index, (_, writes) in enumerate(self._indices):
+            for slot in writes:
+                if others := [other for other in touched.pop(slot, ()) if other != index]:
+                    name = ".".join(str(part) for part in slot)
+                    yield f"{name} is written by index {index} and touched by index {others[0]}"
 
 
-class Recorded:
-    """A record or an array whose element accesses are noted in a log."""
+class WatchedArray:
+    """An array whose element accesses are noted in a log."""
 
-    def __init__(self, data: Any, log: Log, path: Slot = ()) -> None:
-        object.__setattr__(self, "_data", data)
-        object.__setattr__(self, "_log", log)
-        object.__setattr__(self, "_path", path)
-
-    def _read(self, value: Any, path: Slot) -> Any:
-        if isinstance(value, np.ndarray) and value.ndim:
-            return Recorded(value, self._log, path)
-        self._log.readers[path].add(self._log.index)
-        return value
-
-    def _wrote(self, value: Any, path: Slot) -> None:
-        for extra in np.ndindex(np.shape(value)):
-            self._log.writers[path + extra].add(self._log.index)
+    def __init__(self, data: np.ndarray, log: Log, path: Slot) -> None:
+        self.data, self.log, self.path = data, log, path
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._data, name)
-        return value if callable(value) or name in ("shape", "size", "ndim") else self._read(value, (*self._path, name))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._data, name, value)
-        self._wrote(getattr(self._data, name), (*self._path, name))
+        return getattr(self.data, name)
 
     def _slot(self, key: Any) -> Slot:
         keys = key if isinstance(key, tuple) else (key,)
-        sizes = self._data.shape
-        return (*self._path, *(range(size)[int(k)] for k, size in zip(keys, sizes, strict=False)))
+        return (*self.path, *(k if k >= 0 else k + size for k, size in zip(keys, self.data.shape, strict=False)))
 
     def __getitem__(self, key: Any) -> Any:
-        return self._read(self._data[key], self._slot(key))
+        value, slot = self.data[key], self._slot(key)
+        if isinstance(value, np.ndarray):
+            return WatchedArray(value, self.log, slot)
+        self.log.reads.add(slot)
+        return value
 
     def __setitem__(self, key: Any, value: Any) -> None:
         slot = self._slot(key)
-        self._data[key] = value
-        self._wrote(self._data[key], slot)
+        self.data[key] = value
+        for extra in np.ndindex(self.data.shape[len(slot) - len(self.path) :]):
+            self.log.writes[slot + extra] = None
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.data)
 
 
-def find_races(world: World, num_ticks: int = 100, seed: int = 0) -> list[str]:
+class PlainState:
+    """A record as a rule sees it, its fields held as attributes, which reads fast.
+
+    Args:
+        record: `[1]` records.
+        writable: whether rules may write; where not, a write raises ValueError.
+    """
+
+    _record: np.ndarray
+    _writable: bool
+
+    def __init__(self, record: np.ndarray, writable: bool) -> None:
+        fields = {name: record[name][0] for name in record.dtype.names or ()}
+        if not writable:
+            for value in fields.values():
+                if isinstance(value, np.ndarray):
+                    value.flags.writeable = False
+        vars(self).update(fields, _record=record, _writable=writable)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not self._writable:
+            raise ValueError(f"state.{name} is read-only")
+        self._record[name] = value
+        vars(self)[name] = self._record[name][0]
+
+
+class WatchedState(PlainState):
+    """A record whose watched fields note every access; the others are read-only.
+
+    Args:
+        record: `[1]` records.
+        log: where accesses are noted.
+        watched: names of fields.
+    """
+
+    def __init__(self, record: np.ndarray, log: Log, watched: Collection[str]) -> None:
+        super().__init__(record, writable=False)
+        vars(self).update(_log=log, _watched=watched)
+        for name in watched:
+            value = vars(self).pop(name)
+            if isinstance(value, np.ndarray):
+                vars(self)[name] = WatchedArray(record[name][0], log, ("state", name))
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._watched:
+            raise AttributeError(f"state has no field {name!r}")
+        self._log.reads.add(("state", name))
+        return self._record[name][0]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._watched:
+            raise ValueError(f"state.{name} is read-only")
+        self._record[name] = value
+        for extra in np.ndindex(self._record[name].shape[1:]):
+            self._log.writes["state", name, *extra] = None
+
+
+def find_races(world: World, num_ticks: int = 100, seed: int = 0, control: Sequence[int] | None = None) -> list[str]:
     """Plays random ticks with every phase watched.
 
     Args:
-        world: the world to watch; scripted seats play where it has them.
+        world: the world to watch.
         num_ticks: ticks to play; episodes restart as they end.
         seed: of the game and of the actions.
+        control: `[num_seats]`: who plays each seat, 0 random actions, 1.. a scripted level; by default drawn anew for
+            each episode.
 
     Returns:
         One line a conflict: the rule, the slot and two indices. Also each slot that `observe` or `mask` writes in the
-        state, which must stay as it is. Empty where there are none.
+        state, which must stay as it is, and `reset` writing `terms`. Empty where there are none.
+
+    Raises:
+        RuntimeError: not under QUINTET_DEBUG=1.
+        ValueError: a control that doesn't fit the world.
     """
     if not DEBUG:
         raise RuntimeError("find_races watches rules as plain Python: set QUINTET_DEBUG=1 before importing envs")
     with np.errstate(over="ignore"):
-        return list(dict.fromkeys(_Watch(world, seed).play(num_ticks)))
+        return list(dict.fromkeys(_Watch(world, seed, control).play(num_ticks)))
 
 
 class _Watch:
-    """A world of one, played phase by phase through a recorded state."""
+    """A world of one, played phase by phase; each that could race is watched."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        self.world, self.log, self.random = world, Log(), np.random.default_rng(seed)
-        self.record = np.zeros(1, record_dtype(world)).view(np.recarray)[0]
+    def __init__(self, world: World, seed: int, control: Sequence[int] | None) -> None:
+        levels = world.scripted_levels
+        if control is not None and (len(control) != world.num_seats or not all(0 <= one <= levels for one in control)):
+            raise ValueError(f"control must give each of the {world.num_seats} seats 0..{levels}, got {control}")
+        self.world, self.control, self.random = world, control, np.random.default_rng(seed)
+        self.records = np.zeros(1, record_dtype(world))
+        self.record = self.records.view(np.recarray)[0]
         self.record.seed, self.record.episode = seed_word(seed), -1
-        self.params = param_records(world).view(np.recarray)[0]
-        self.tables = constants(world)["Tables"](*world.tables.values()) if world.tables else ()
+        params = param_records(world)
+        self.params = SimpleNamespace(**{name: params[name][0] for name in params.dtype.names or ()})
+        self.tables = constants(world)["Tables"](*by_attribute(world.tables.values())) if world.tables else ()
+        self.written: dict[tuple[str, int], set[str]] = defaultdict(set)
         world.action_space.seed(seed)
 
     def play(self, num_ticks: int) -> Iterator[str]:
@@ -119,18 +194,25 @@ class _Watch:
                 yield from self.begin()
 
     def begin(self) -> Iterator[str]:
-        record = self.record
+        record, levels = self.record, self.world.scripted_levels
         record.episode += 1
         record.tick = record.terminated = record.truncated = 0
         record.key = episode_key(record.seed, record.world, record.episode)
-        record.control[:] = self.random.integers(0, self.world.scripted_levels + 1, self.world.num_seats)
+        drawn = self.random.integers(0, levels + 1, self.world.num_seats)
+        record.control[:] = drawn if self.control is None else self.control
+        if self.world.reward_terms:
+            record.terms[:] = UNTOUCHED
         yield from self.run("reset")
+        if self.world.reward_terms and (record.terms != UNTOUCHED).any():
+            yield "reset writes state.terms; leave it to the engine, which sets it to zero before each tick"
 
     def advance(self) -> Iterator[str]:
         record = self.record
         record.tick += 1
         record.terminated = record.truncated = 0
         record.reward[:] = real(0)
+        if self.world.reward_terms:
+            record.terms[:] = real(0)
         for seat in range(self.world.num_seats):
             record.action[seat] = self.world.action_space.sample()
         yield from self.run("step")
@@ -138,28 +220,61 @@ class _Watch:
             record.truncated = 1
 
     def show(self, seat: int) -> Iterator[str]:
-        space = self.world.observation_space
-        obs = Recorded(np.zeros(space.shape or (1,), space.dtype), self.log, ("obs",))
-        yield from self.run("observe", seat=seat, obs=obs)
-        if self.world.mask is not None and self.world.action_layout is not None:
-            mask = Recorded(np.zeros(self.world.action_layout.num_columns, np.bool_), self.log, ("mask",))
-            yield from self.run("mask", seat=seat, mask=mask)
+        space, layout = self.world.observation_space, self.world.action_layout
+        yield from self.run("observe", seat=seat, obs=np.zeros(space.shape or (1,), space.dtype))
+        if self.world.mask is not None and layout is not None:
+            yield from self.run("mask", seat=seat, mask=np.zeros(layout.num_columns, np.bool_))
 
     def run(self, part: str, **given: Any) -> Iterator[str]:
-        """Runs the phases of a part, watching each."""
-        pool = {
-            "state": Recorded(self.record, self.log, ("state",)),
-            "params": self.params,
-            "tables": self.tables,
-            **given,
-        }
-        for function, extent in phases(getattr(self.world, part)):
-            self.log.clear()
-            for index in range(extent):
-                self.log.index = index
-                function(**{name: pool.get(name, index) for name in arguments(function)})
-            rule_name = plain(function).__name__
-            yield from (f"{part} rule {rule_name}: {line}" for line in self.log.conflicts())
+        """Runs the phases of a part, watching those where indices could meet and those that must be pure."""
+        for position, (function, extent) in enumerate(phases(getattr(self.world, part))):
+            if extent == 1 and not given:
+                self.call(function, 1, PlainState(self.records, writable=True), given)
+                continue
+            log, name = self.watch(function, extent, self.written[part, position], given), plain(function).__name__
+            yield from (f"{part} rule {name}: {line}" for line in log.conflicts())
             if given:
-                impure = sorted({slot[1] for slot in self.log.writers if slot[0] == "state"})
-                yield from (f"{part} rule {rule_name} writes state.{name}; it must be pure" for name in impure)
+                impure = sorted({slot[1] for slot in log.written() if slot[0] == "state"})
+                yield from (f"{part} rule {name} writes state.{field}; it must be pure" for field in impure)
+
+    def watch(self, function: Rule, extent: int, written: set[str], given: dict[str, Any]) -> Log:
+        """Runs a phase with the fields in `written` watched; with all, and again, if it writes to another.
+
+        Fields that it writes are added to `written`.
+        """
+        before = self.records.copy()
+        kept = {name: value.copy() for name, value in given.items() if isinstance(value, np.ndarray)}
+        try:
+            return self.attempt(function, extent, written, given)
+        except ValueError:
+            self.records[:] = before
+            for name, value in kept.items():
+                given[name][...] = value
+        log = self.attempt(function, extent, self.records.dtype.names or (), given)
+        written |= {slot[1] for slot in log.written() if slot[0] == "state"}
+        return log
+
+    def attempt(self, function: Rule, extent: int, watched: Collection[str], given: dict[str, Any]) -> Log:
+        """Runs a phase with some fields watched.
+
+        Raises:
+            ValueError: it writes to a field that isn't watched, or whatever it raises itself.
+        """
+        log = Log()
+        outputs = {
+            name: WatchedArray(value, log, (name,)) if extent > 1 and isinstance(value, np.ndarray) else value
+            for name, value in given.items()
+        }
+        self.call(function, extent, WatchedState(self.records, log, watched), outputs, log)
+        return log
+
+    def call(
+        self, function: Rule, extent: int, state: PlainState, given: dict[str, Any], log: Log | None = None
+    ) -> None:
+        """Calls a rule once for each index."""
+        pool = {"state": state, "params": self.params, "tables": self.tables, **given}
+        names = arguments(function)
+        for index in range(extent):
+            if log is not None:
+                log.next_index()
+            function(**{name: pool.get(name, index) for name in names})

@@ -1,7 +1,7 @@
 """The worlds' memory: one contiguous array of records, one of tunables, and what may be written into them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,11 @@ import torch
 
 from envs.engine.random import seed_word
 from envs.engine.rules import DEBUG, World, param_records, record_dtype
+
+
+def by_attribute(tables: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The tables as Python reads them: rows of structured ones have their fields as attributes, as in compiled code."""
+    return tuple(table.view(np.recarray) if table.dtype.names else table for table in tables)
 
 
 class Records:
@@ -29,12 +34,12 @@ class Records:
         state, params = self._state_bytes.numpy().view(dtype), self._param_bytes.numpy().view(params.dtype)
         self.state, self.params = state.view(np.recarray), params.view(np.recarray)
         tables = tuple(np.ascontiguousarray(table) for table in world.tables.values())
-        self.arrays = (self.state, self.params, *tables) if DEBUG else (state, params, *tables)
-        self.tables = tables
+        self.tables = by_attribute(tables)
+        self.arrays = (self.state, self.params, *self.tables) if DEBUG else (state, params, *tables)
         self.layout = hashlib.sha256(repr((world.name, dtype.descr, params.dtype.descr)).encode()).hexdigest()[:16]
         state["param"] = np.arange(num_worlds) % len(params)
         caller = np.isin(np.arange(world.num_seats), seats)
-        state["next_control"] = np.where(caller, 0, min(1, world.scripted_levels))
+        state["next_control"] = np.where(caller, 0, world.scripted or min(1, world.scripted_levels))
         self.reseed(seed)
 
     def reseed(self, seed: int | Sequence[int]) -> None:

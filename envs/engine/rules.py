@@ -40,6 +40,8 @@ ENGINE_FIELDS = [
     "returns",
 ]
 ARGUMENTS = ("state", "params", "tables", "index", "seat", "obs", "mask")
+INFO_KEYS = ("r", "l", "t", "episode", "action_mask", "reward_terms", "final_obs", "final_info")
+"""What infos hold already, so no statistic has such a name."""
 
 
 def rule(function: F) -> F:
@@ -101,7 +103,8 @@ class World:
     tunables), `tables` (flat arrays by name), `index` (of the phase's extent), `seat`, `obs`, `mask`.
 
     Raises:
-        ValueError: a field name that the engine owns, a rule argument it doesn't know, a space it can't batch.
+        ValueError: a field name that the engine owns, a rule argument it doesn't know, a space it can't batch, a
+            scripted level, statistic or reward term that is not in the world.
     """
 
     name: str
@@ -120,7 +123,11 @@ class World:
     params: np.ndarray | None = None
     """`[R]` records of tunables; world i starts with row i % R."""
     tables: dict[str, np.ndarray] = field(default_factory=dict)
-    """Flat one-dimensional arrays (map cells, costs, unit data) by name."""
+    """Flat one-dimensional arrays (map cells, costs, unit data) by name.
+
+    An array may be structured: `tables.unit[i].cost`. Its fields, like those of `state` and `params`, have no name that
+    NumPy's records use themselves (`base`, `size`, `item`, ...), which plain Python would see in their stead.
+    """
     num_seats: int = 1
     max_episode_steps: int | Sequence[int] = 0
     """Ticks until the engine truncates; 0 is never; a sequence gives one a row of `params`."""
@@ -131,6 +138,16 @@ class World:
     obs_layout: dict[str, ObsField] | None = None
     scripted_levels: int = 0
     """Levels of scripted players in the rules: `state.control[seat]` runs from 0 (the caller) to this."""
+    scripted: tuple[int, ...] | None = None
+    """`[num_seats]`: the level, 1..scripted_levels, that plays a seat whose row the caller doesn't hold; None: 1."""
+    statistics: tuple[str, ...] = ()
+    """Fields of `state`, integer or real `[num_seats]`, that `infos["episode"]` gives by name at an episode's end."""
+    reward_terms: tuple[str, ...] = ()
+    """Names of the columns of the field `terms`, real `[num_seats, n]`, in which `step` notes what a reward is made of.
+
+    The engine sets `terms` to zero before each tick; `reset` must not touch it, so that an episode's last terms are
+    still there after SAME_STEP began the next one.
+    """
     draw: Callable[..., None] | None = None
     """`draw(canvas, state, params, tables)` paints one record; it never steps."""
     draw_size: tuple[int, int] = (600, 400)
@@ -140,6 +157,9 @@ class World:
 
     def __post_init__(self) -> None:
         self._check_state()
+        self._check_scripted()
+        self._check_statistics()
+        self._check_reward_terms()
         self._check_spaces()
         for part in ("reset", "step", "observe"):
             for function, _ in phases(getattr(self, part)):
@@ -161,6 +181,44 @@ class World:
         for key, table in self.tables.items():
             if table.ndim != 1:
                 raise ValueError(f"{self.name}: table {key!r} must be flat, got shape {table.shape}; use .ravel()")
+
+    def _check_scripted(self) -> None:
+        if self.scripted is None:
+            return
+        if not self.scripted_levels:
+            raise ValueError(f"{self.name}: scripted is {self.scripted}, but scripted_levels is 0; leave scripted out")
+        if len(self.scripted) != self.num_seats or not all(
+            1 <= level <= self.scripted_levels for level in self.scripted
+        ):
+            raise ValueError(
+                f"{self.name}: scripted must give each of the {self.num_seats} seats a level of "
+                f"1..{self.scripted_levels}, got {self.scripted}; leave it out for level 1 everywhere"
+            )
+
+    def _check_statistics(self) -> None:
+        if taken := sorted(set(self.statistics) & set(INFO_KEYS)):
+            raise ValueError(f"{self.name}: infos hold {taken} already; give these statistics' fields other names")
+        if len(set(self.statistics)) != len(self.statistics):
+            raise ValueError(f"{self.name}: a statistic is named twice in {self.statistics}; name each once")
+        for name in self.statistics:
+            self._check_field(name, "statistic", (self.num_seats,), "iuf")
+
+    def _check_reward_terms(self) -> None:
+        if len(set(self.reward_terms)) != len(self.reward_terms):
+            raise ValueError(f"{self.name}: a reward term is named twice in {self.reward_terms}; name each once")
+        if self.reward_terms:
+            self._check_field("terms", "field of the reward terms", (self.num_seats, len(self.reward_terms)), "f")
+
+    def _check_field(self, name: str, role: str, shape: tuple[int, ...], kinds: str) -> None:
+        """Holds that `state` has a field of this shape, its dtype of one of NumPy's kinds."""
+        names = self.state.names or ()
+        found = self.state[name] if name in names else None
+        if found is None or found.shape != shape or found.base.kind not in kinds:
+            wanted = "integer or real" if "i" in kinds else "real"
+            raise ValueError(
+                f"{self.name}: the {role} {name!r} must be a field of state, {wanted} {list(shape)}; got "
+                + (f"{found.base} {list(found.shape)}" if found is not None else f"fields {', '.join(names)}")
+            )
 
     def _check_spaces(self) -> None:
         if not isinstance(self.observation_space, spaces.Box | spaces.Discrete):

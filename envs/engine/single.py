@@ -15,7 +15,8 @@ from envs.registration import load_world, split_options
 class SingleEnv(gymnasium.Env):
     """World 0 of a batch: the same games as row 0 of `envs.make_vec` with the same seed.
 
-    Where the world has masks, `info["action_mask"]` has the form that `action_space.sample(mask)` takes.
+    Where the world has masks, `info["action_mask"]` has the form that `action_space.sample(mask)` takes. The world's
+    statistics are in `info` under their names, as floats, and what the reward is made of in `info["reward_terms"]`.
     """
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 30}  # noqa: RUF012
@@ -45,7 +46,7 @@ class SingleEnv(gymnasium.Env):
         obs, infos = self.worlds.reset(seed=seed)
         if self.render_mode == "human":
             self.render()
-        return obs[0], self._info(infos)
+        return obs[0], row_info(self.worlds, infos, 0)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One tick.
@@ -59,7 +60,7 @@ class SingleEnv(gymnasium.Env):
         obs, rewards, terminated, truncated, infos = self.worlds.step(np.asarray(action)[None])
         if self.render_mode == "human":
             self.render()
-        return obs[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), self._info(infos)
+        return obs[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), row_info(self.worlds, infos, 0)
 
     def render(self) -> np.ndarray | None:
         """uint8 `[height, width, 3]` under "rgb_array"; paints the window under "human"."""
@@ -74,10 +75,21 @@ class SingleEnv(gymnasium.Env):
         """Closes the window, if there is one."""
         self.worlds.close()
 
-    def _info(self, infos: dict[str, Any]) -> dict[str, Any]:
-        if self.action_layout is None:
-            return {}
-        return {"action_mask": sample_mask(self.action_space, self.action_layout, infos["action_mask"][0])}
+
+def row_info(worlds: NumpyVectorEnv, infos: dict[str, Any], row: int) -> dict[str, Any]:
+    """One seat's info of a batch of one world.
+
+    "action_mask" where there are masks, each statistic's present value as a float, and "reward_terms", name -> float,
+    where the world has terms.
+    """
+    world, layout, info = worlds.world, worlds.action_layout, {}
+    if layout is not None:
+        info["action_mask"] = sample_mask(world.action_space, layout, infos["action_mask"][row])
+    for name in world.statistics:
+        info[name] = float(worlds.state[name][0, worlds.seats[row]])
+    if world.reward_terms:
+        info["reward_terms"] = {name: float(rows[row]) for name, rows in worlds.reward_terms().items()}
+    return info
 
 
 def sample_mask(space: spaces.Space, layout: ActionLayout, row: np.ndarray) -> Any:

@@ -26,6 +26,7 @@ WORLDS_PER_THREAD = 128
 
 RESULTS = ("obs", "rewards", "terminated", "truncated", "action_mask")
 KEPT_VIEWS = 4096
+NO_STATISTICS = np.zeros((0, 0), np.float32)
 
 Seeds = int | Sequence[int] | None
 Out = Mapping[str, torch.Tensor]
@@ -103,6 +104,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._seats = np.asarray(self.seats, np.int32)
         self._fixed = (*self._records.arrays, self._seats, self._mode)
         self._no_mask = np.empty((0, 0), np.bool_)
+        self._statistics_shape = (rows, len(world.statistics))
 
     def set_threads(self, num_threads: int) -> None:
         """How many threads step the worlds; results don't depend on it."""
@@ -155,8 +157,9 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
 
         Returns:
             obs `[num_envs, ...]`, rewards float32 `[num_envs]`, terminated and truncated bool `[num_envs]`, infos:
-            "action_mask" bool `[num_envs, M]` where the world has masks; where a row ended, "episode" {"r", "l"} with
-            "_episode", and under SAME_STEP "final_obs" `[num_envs, ...]` (zero elsewhere) with "_final_obs".
+            "action_mask" bool `[num_envs, M]` where the world has masks; where a row ended, "episode" {"r", "l"} and
+            the world's statistics by name, float32 `[num_envs]` (zero elsewhere), with "_episode", and under
+            SAME_STEP "final_obs" `[num_envs, ...]` (zero elsewhere) with "_final_obs".
 
         Raises:
             ValueError: an action outside the space, or tensors of another shape; no world has stepped then.
@@ -165,7 +168,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         if not self._records.begun:
             raise ResetNeeded("no episode is under way: call reset() before step()")
         *results, final_obs, returns, lengths = self._fresh() if out is None else self._given(out)
-        num_ended = self._run(self._actions(actions), *results, final_obs, returns, lengths)
+        statistics = np.zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS
+        num_ended = self._run(self._actions(actions), *results, final_obs, returns, lengths, statistics)
         if num_ended < 0:
             raise ValueError(self._bad_action(-1 - num_ended, actions))
         wrap = self._wrap
@@ -178,7 +182,10 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
         if num_ended:
             ended = wrap(terminated | truncated)
-            infos |= {"episode": {"r": wrap(returns), "l": wrap(lengths)}, "_episode": ended}
+            episode = {"r": wrap(returns), "l": wrap(lengths)}
+            if self.world.statistics:
+                episode |= self._by_name(self.world.statistics, statistics)
+            infos |= {"episode": episode, "_episode": ended}
             if self._mode == SAME_STEP:
                 infos |= {"final_obs": wrap(final_obs), "_final_obs": ended}
         return *given, infos  # pyright: ignore[reportReturnType]
@@ -266,6 +273,21 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
         self._kernels.observe(*self._records.arrays, self._seats, obs, mask)
         return self._wrap(obs), self._mask_info(mask)
+
+    def reward_terms(self) -> dict[str, Any]:
+        """What the rewards of the last step are made of: float32 `[num_envs]` by the names in `world.reward_terms`.
+
+        Fresh tensors; zero after `reset` and where a step began no tick. Empty where the world has no terms.
+        """
+        if not self.world.reward_terms:
+            return {}
+        terms = self.state["terms"][:, self._seats].reshape(self.num_envs, -1)
+        return self._by_name(self.world.reward_terms, terms)
+
+    def _by_name(self, names: Sequence[str], rows: np.ndarray) -> dict[str, Any]:
+        """The columns of `rows` `[num_envs, n]`, each float32 of its own."""
+        columns = np.array(rows.T, np.float32, order="C")
+        return {name: self._wrap(column) for name, column in zip(names, columns, strict=True)}
 
     def save_state(self) -> dict[str, Any]:
         """A copy of every world: {"records": uint8, "params": uint8, "layout": a hash of what the bytes mean}."""

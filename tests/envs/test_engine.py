@@ -1,9 +1,11 @@
 """The engine's promises, held for every registered world and for the two-seat probe."""
 
+import hashlib
 import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -13,7 +15,12 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv
 
 import envs
-from tests.games import WORLDS, batch, play, random_actions
+from envs.engine.races import find_races
+from envs.engine.rules import real, rule
+from envs.engine.single import SingleEnv
+from envs.engine.vector import make_numpy
+from envs.registration import load_world
+from tests.games import WORLDS, batch, build, play, random_actions
 
 IDS = [name for name in WORLDS if name.startswith("quintet/")]
 
@@ -48,6 +55,165 @@ def test_no_phase_of_any_world_has_a_race_and_the_finder_finds_one() -> None:
     lines = run("--races", *WORLDS, "racing", QUINTET_DEBUG="1").splitlines()
     assert lines[:-1] == [f"{name} []" for name in WORLDS]
     assert "step rule racy: state.dot.0 is written by index 0 and touched by index 5" in lines[-1]
+    assert "reset writes state.terms" in lines[-1]
+
+
+def races_with(*control: int) -> list[str]:
+    """What `find_races` says of the racing probe with these players."""
+    return find_races(build("racing"), 20, control=control)
+
+
+def test_the_race_finder_takes_who_plays() -> None:
+    program = "from tests.envs.test_engine import races_with as f; print(len(f(2, 2)), len(f(0, 1))); f(3, 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "QUINTET_DEBUG": "1"}, capture_output=True, text=True
+    )
+    assert min(int(count) for count in done.stdout.split()) > 0
+    assert "ValueError: control must give each of the 2 seats 0..2, got (3, 0)" in done.stderr
+
+
+MODES = ("SameStep", "NextStep", "Disabled")
+
+
+def accounts(mode: str, num_steps: int = 120) -> str:
+    """The hash of all statistics and reward terms of a game, each held against the records and the rewards."""
+    digest = hashlib.sha256()
+    env = batch("two_seats", 3, seed=4, autoreset_mode=mode)
+    actions = random_actions(env, 1)
+    env.reset()
+    assert env.reward_terms().keys() == {"dots", "win"} and not any(v.any() for v in env.reward_terms().values())
+    for _ in range(num_steps):
+        _, rewards, terminated, truncated, infos = env.step(next(actions))
+        terms = env.reward_terms()
+        assert torch.equal(terms["dots"] + terms["win"], rewards)
+        ended = terminated | truncated
+        digest.update(np.stack([value.numpy() for value in terms.values()]).tobytes())
+        assert ("episode" in infos) == bool(ended.any())
+        for name in ("eaten", "effort") if ended.any() else ():
+            values = infos["episode"][name]
+            assert values.shape == (6,) and values.dtype == torch.float32 and not values[~ended].any()
+            if mode != "SameStep":
+                assert values[ended].tolist() == env.state[name].reshape(-1)[ended.numpy()].tolist()
+            digest.update(values.numpy().tobytes())
+        if mode == "Disabled" and ended.any():
+            env.reset(options={"reset_mask": ended.numpy()})
+            assert not any(value[ended].any() for value in env.reward_terms().values())
+    return digest.hexdigest()
+
+
+def test_statistics_and_reward_terms_are_the_same_compiled_and_plain() -> None:
+    program = "from tests.envs.test_engine import MODES, accounts; print([accounts(mode) for mode in MODES])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "QUINTET_DEBUG": "1"}, capture_output=True, text=True
+    )
+    assert done.stdout == f"{[accounts(mode) for mode in MODES]}\n", done.stderr
+
+
+def test_statistics_are_those_of_the_episode_that_ended_in_every_mode() -> None:
+    found = []
+    for mode in MODES:
+        env = batch("two_seats", 2, seed=4, autoreset_mode=mode)
+        actions = random_actions(env, 1)
+        env.reset()
+        infos: dict = {}
+        while "episode" not in infos:
+            infos = env.step(next(actions))[4]
+        found.append({name: values.tolist() for name, values in infos["episode"].items()})
+    assert found[0] == found[1] == found[2] and found[0].keys() == {"r", "l", "eaten", "effort"}
+    assert any(found[0]["eaten"]) and any(found[0]["effort"])
+
+
+def test_a_parallel_batch_and_the_callers_own_seats_have_statistics_too() -> None:
+    one, two = (batch("two_seats", 512, seed=3, num_threads=n, seats=(1,)) for n in (1, 2))
+    actions = random_actions(one, 0)
+    one.reset()
+    two.reset()
+    num_ended = 0
+    for _ in range(45):
+        action = next(actions)
+        (*_, infos), (*_, others) = one.step(action), two.step(action)
+        assert all(torch.equal(one.reward_terms()[name], rows) for name, rows in two.reward_terms().items())
+        if "episode" in infos:
+            num_ended += int(infos["_episode"].sum())
+            assert all(torch.equal(infos["episode"][name], rows) for name, rows in others["episode"].items())
+    assert num_ended >= 512
+
+
+def test_gymnasiums_faces_give_statistics_and_reward_terms() -> None:
+    env = SingleEnv("tests.probe_worlds:two_seats", seats=(1,))
+    vector = make_numpy(2, "tests.probe_worlds:two_seats", seats=(1,))
+    _, info = env.reset(seed=4)
+    vector.reset(seed=4)
+    assert (info["eaten"], info["effort"], info["reward_terms"]) == (0, 0, {"dots": 0, "win": 0})
+    ended = False
+    while not ended:
+        action = env.action_space.sample()
+        _, reward, terminated, truncated, info = env.step(action)
+        infos = vector.step(np.stack([action, action]))[4]
+        assert sum(info["reward_terms"].values()) == reward
+        assert {name: float(rows[0]) for name, rows in vector.reward_terms().items()} == info["reward_terms"]
+        ended = terminated or truncated
+    episode = infos["episode"]
+    assert isinstance(episode["eaten"], np.ndarray) and isinstance(vector.reward_terms()["win"], np.ndarray)
+    assert (info["eaten"], info["effort"]) == (episode["eaten"][0], episode["effort"][0])
+    _, info = env.reset()
+    assert (info["eaten"], info["effort"], info["reward_terms"]) == (0, 0, {"dots": 0, "win": 0})
+
+
+def test_a_world_without_terms_has_none() -> None:
+    env = envs.make_vec("quintet/CartPole-v1", 2)
+    env.reset()
+    assert env.reward_terms() == {}
+
+
+def test_each_seat_has_its_own_scripted_level() -> None:
+    world = replace(build("two_seats"), scripted=(1, 2))
+    assert envs.make_vec(world, 2, seats=(0,)).state.next_control.tolist() == [[0, 2], [0, 2]]
+    assert envs.make_vec(world, 1, seats=(1,)).state.next_control.tolist() == [[1, 0]]
+    assert envs.make_vec(world, 1).state.next_control.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scripted": (1,)}, r"TwoSeats: scripted must give each of the 2 seats a level of 1\.\.2, got \(1,\)"),
+        ({"scripted": (0, 1)}, r"a level of 1\.\.2, got \(0, 1\)"),
+        ({"scripted": (1, 1), "scripted_levels": 0}, "scripted_levels is 0; leave scripted out"),
+        ({"statistics": ("eaten", "kills")}, "statistic 'kills' must be a field of state, .* got fields place"),
+        ({"statistics": ("dot",)}, r"statistic 'dot' must be .* integer or real \[2\]; got int32 \[6\]"),
+        ({"statistics": ("eaten", "eaten")}, "named twice"),
+        ({"statistics": ("r",)}, r"infos hold \['r'\] already"),
+        ({"reward_terms": ("dots",)}, r"'terms' must be a field of state, real \[2, 1\]; got float32 \[2, 2\]"),
+        ({"reward_terms": ("dots", "dots")}, "named twice"),
+    ],
+)
+def test_what_is_not_in_the_world_is_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(build("two_seats"), **changes)
+
+
+def test_tables_may_hold_records() -> None:
+    program = "from tests.envs.test_engine import tabled; print(tabled())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "QUINTET_DEBUG": "1"}, capture_output=True, text=True
+    )
+    assert done.stdout == f"{tabled()}\n", done.stderr
+    assert tabled() == [4.0, 5.5, 4.0]
+
+
+@rule
+def paid(state, tables):
+    row = tables.pay[state.tick % 2]
+    state.reward[0] = row.wage + real(row.bonus)
+
+
+def tabled() -> list[float]:
+    """The rewards of a world that reads a table of records."""
+    pay = np.array([(1.5, 4), (3.0, 1)], [("wage", real), ("bonus", np.int32)])
+    world = replace(load_world("envs.classic.cartpole:world"), name="Tabled", step=paid, tables={"pay": pay})
+    env = envs.make_vec(world, 1)
+    env.reset()
+    return [float(env.step([0])[1]) for _ in range(3)]
 
 
 @pytest.mark.parametrize("id", IDS)

@@ -7,7 +7,7 @@ import pytest
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from envs.engine.parallel import WorldParallelEnv
-from tests.games import batch
+from tests.games import batch, random_actions
 from tests.probe_worlds import two_seats
 
 
@@ -28,6 +28,21 @@ def test_it_plays_as_world_0_of_a_batch() -> None:
     actions = np.tile([[1, 1], [1, 0]], (2, 1))
     rewards = many.step(actions)[1]
     assert env.step({"seat_0": actions[0], "seat_1": actions[1]})[1]["seat_1"] == float(rewards[1])
+
+
+def test_statistics_and_reward_terms_are_in_each_agents_info() -> None:
+    env, many = WorldParallelEnv(two_seats()), batch("two_seats", 1, autoreset_mode="Disabled")
+    _, infos = env.reset(seed=4)
+    many.reset(seed=4)
+    assert all(info["reward_terms"] == {"dots": 0, "win": 0} and info["eaten"] == 0 for info in infos.values())
+    actions, finals = random_actions(many, 3), {}
+    while env.agents:
+        rows = next(actions)
+        _, rewards, _, _, infos = env.step(dict(zip(env.agents, rows, strict=True)))
+        finals = many.step(rows)[4]
+        assert all(sum(infos[agent]["reward_terms"].values()) == reward for agent, reward in rewards.items())
+    for name in ("eaten", "effort"):
+        assert [info[name] for info in infos.values()] == finals["episode"][name].tolist()
 
 
 def test_a_missing_action_is_named() -> None:
