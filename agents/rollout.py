@@ -112,6 +112,8 @@ class Collector:
         self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._episodes: list[tuple[float, int]] = []
+        self._statistics: dict[str, list[float]] = {}
+        self._ends: list[tuple[int, dict[str, Any]]] = []
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         obs, infos = envs.reset(seed=seed)
         self.masks = Masks(envs, infos)
@@ -180,6 +182,7 @@ class Collector:
         self._keep_finals(rollout, finals)
         self._mark_valid(rollout, fake_at_start)
         self._count_episodes(rollout)
+        self._count_statistics(rollout)
 
     def _play(self, act: Act, rollout: Rollout, finals: list[Final]) -> None:
         obs, masks, starts = rollout._rows["obs"], rollout._rows["action_mask"], rollout._rows["starts"]
@@ -203,6 +206,8 @@ class Collector:
         out, ended = rollout._outs[t], rollout._rows["starts"][t + 1]
         infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
+        if isinstance(episode := infos.get("episode"), dict):
+            self._ends.append((t, episode))
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
         elif self.mode == AutoresetMode.DISABLED:
@@ -275,20 +280,32 @@ class Collector:
             self._returns[ended[t]] = 0
             self._lengths[ended[t]] = 0
 
+    def _count_statistics(self, rollout: Rollout) -> None:
+        """What the envs say of the learner's episodes that ended beside return, length and time."""
+        ends, self._ends = self._ends, []
+        for t, episode in ends:
+            mine = ((rollout.terminated[t] | rollout.truncated[t]) & rollout.valid[t]).cpu().numpy()
+            for name, values in episode.items():
+                row = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
+                if name not in ("r", "l", "t") and row.shape == mine.shape and row.dtype.kind in "iuf":
+                    self._statistics.setdefault(name, []).extend(row[mine].tolist())
+
     def pop_episodes(self) -> list[tuple[float, int]]:
         """(return, length) of the learner's episodes that ended since the last call, raw, in order of time."""
-        episodes, self._episodes = self._episodes, []
+        episodes, self._episodes, self._statistics = self._episodes, [], {}
         return episodes
 
     def episode_metrics(self) -> dict[str, float]:
-        """Mean return and length of `pop_episodes()` by the names that are logged; empty if no episode ended."""
+        """Mean return and length of `pop_episodes()` by the names that are logged; empty if no episode ended.
+
+        Whatever else `infos["episode"]` gave, such as a world's statistics, is averaged as "charts/episodic_<name>".
+        """
+        statistics = self._statistics
         if not (episodes := self.pop_episodes()):
             return {}
         returns, lengths = zip(*episodes, strict=True)
-        return {
-            "charts/episodic_return": sum(returns) / len(episodes),
-            "charts/episodic_length": sum(lengths) / len(episodes),
-        }
+        columns = {**statistics, "return": returns, "length": lengths}
+        return {f"charts/episodic_{name}": sum(column) / len(column) for name, column in columns.items() if column}
 
     def state_dict(self) -> dict[str, Any]:
         """What the next `collect` goes on from, the worlds included where they can be saved."""
@@ -296,6 +313,7 @@ class Collector:
             "returns": torch.from_numpy(self._returns.copy()),
             "lengths": torch.from_numpy(self._lengths.copy()),
             "episodes": [list(episode) for episode in self._episodes],
+            "statistics": {name: list(values) for name, values in self._statistics.items()},
             "memory": self.memory.clone(),
             "starts": self.starts.clone(),
             "fake": self.fake.clone(),
@@ -313,6 +331,7 @@ class Collector:
         self._receive(*self.envs.load_state(saved["envs"]))
         self._returns, self._lengths = saved["returns"].numpy().copy(), saved["lengths"].numpy().copy()
         self._episodes = [(float(value), int(length)) for value, length in saved["episodes"]]
+        self._statistics = {name: list(values) for name, values in saved.get("statistics", {}).items()}
         for name in ("memory", "starts", "fake"):
             setattr(self, name, saved[name].to(self.device).clone())
 

@@ -260,6 +260,32 @@ def test_a_saved_collector_goes_on_as_if_it_had_not_stopped() -> None:
         assert torch.equal(getattr(first, name), getattr(second, name))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_what_else_episodes_tell_is_averaged_over_the_learners(mode: AutoresetMode) -> None:
+    class Telling(gymnasium.vector.VectorWrapper):
+        def step(self, actions: Any) -> Any:
+            *results, infos = self.env.step(actions)
+            if (results[2] | results[3]).any():
+                told = {"kills": np.array([2.0, 50.0]), "_kills": np.ones(2, np.bool_), "t": np.zeros(2), "who": "x"}
+                infos["episode"] = told
+            return *results, infos
+
+    collector = collector_of(Telling(sync(*(partial(Scripted, n, (3,)) for n in range(2)), mode=mode)))
+    collector.set_opponents([Always(1)], torch.tensor([0, 1]))
+    rollout = collector.new_rollout(9, {"double": ((), torch.float32)})
+    collector.collect(counting, rollout)
+    metrics = collector.episode_metrics()
+    assert metrics.keys() == {f"charts/episodic_{name}" for name in ("return", "length", "kills")}
+    assert metrics["charts/episodic_kills"] == 2
+    assert collector.episode_metrics() == {}
+    collector.collect(counting, rollout)
+    saved, other = collector.state_dict(), Collector(Drift(2))
+    assert saved["statistics"] == {"kills": [2.0] * len(saved["episodes"])}
+    other.set_opponents([Always(1)], torch.tensor([0, 1]))
+    other.load_state_dict({**saved, "envs": other.envs.save_state()})
+    assert other.episode_metrics()["charts/episodic_kills"] == 2
+
+
 class Always:
     """A frozen policy that plays one action and counts its steps."""
 
