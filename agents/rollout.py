@@ -206,7 +206,7 @@ class Collector:
         out, ended = rollout._outs[t], rollout._rows["starts"][t + 1]
         infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
-        if isinstance(episode := infos.get("episode"), dict):
+        if isinstance(episode := infos.get("episode"), dict) and not episode.keys() <= {"r", "l", "t"}:
             self._ends.append((t, episode))
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
@@ -304,7 +304,8 @@ class Collector:
         if not (episodes := self.pop_episodes()):
             return {}
         returns, lengths = zip(*episodes, strict=True)
-        columns = {**statistics, "return": returns, "length": lengths}
+        columns = {"return": returns, "length": lengths}
+        columns |= {name: values for name, values in statistics.items() if name not in columns}
         return {f"charts/episodic_{name}": sum(column) / len(column) for name, column in columns.items() if column}
 
     def state_dict(self) -> dict[str, Any]:
