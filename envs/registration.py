@@ -117,9 +117,10 @@ def load_world(entry_point: str, **options: Any) -> "World":
 
 
 def _call(function: Callable[..., Any], entry_point: str, options: dict[str, Any]) -> Any:
-    names = list(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters
+    names = [name for name, parameter in parameters.items() if parameter.kind != parameter.VAR_KEYWORD]
     for name in options:
-        if name not in names:
+        if name not in names and len(names) == len(parameters):
             known = f"its options: {', '.join(names)}" if names else "it takes none"
             raise ValueError(f"{entry_point} has no option {name!r}{did_you_mean(name, names)}; {known}")
     return function(**options)

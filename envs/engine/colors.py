@@ -14,3 +14,16 @@ RED: Color = (200, 76, 76)
 SKY: Color = (231, 239, 245)
 GRASS: Color = (139, 166, 122)
 LEAF: Color = (101, 130, 88)
+VIOLET: Color = (128, 104, 168)
+GOLD: Color = (222, 178, 72)
+WATER: Color = (128, 172, 200)
+MEADOW: Color = (163, 184, 138)
+NIGHT: Color = (30, 33, 40)
+SLATE: Color = (58, 63, 74)
+WHITE: Color = (255, 255, 255)
+
+
+def mix(color: Color, other: Color, share: float) -> Color:
+    """`share` 0 gives the first colour, 1 the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(color, other, strict=True))
+    return red, green, blue

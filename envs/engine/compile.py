@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,23 +20,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.engine.driver import constants, driver_source
+from envs.engine.driver import constants, driver_source, num_phases
 from envs.engine.rules import DEBUG, Rule, World, param_records, plain, real, record_dtype
 
 KEPT_DRIVERS = 16
 """Folders a world keeps in the cache; the least recently used go first."""
 
-PARALLEL = threading.Lock()
-"""Held by whoever runs a parallel kernel: numba's workqueue threads serve one caller at a time."""
+SMALL_WORLD = 12
+"""Worlds of fewer phases have their resets and observations inlined in the step; in larger ones that would only cost
+compile time."""
 
 
 class Kernels(NamedTuple):
     """The compiled entry points of one world; see the template in driver.py for their arguments."""
 
-    reset: Callable[..., None]
-    observe: Callable[..., None]
-    step: Callable[..., int]
-    step_parallel: Callable[..., int]
+    first_bad_action: Callable[..., int]
+    drive: Callable[..., int]
 
 
 _LOADED: dict[str, Kernels] = {}
@@ -49,9 +47,7 @@ def kernels(world: World) -> Kernels:
     digest = fingerprint(world, source, rules)
     if digest not in _LOADED:
         namespace = constants(world) | rules
-        _LOADED[digest] = (
-            _plain_kernels(source, namespace) if DEBUG else _compiled(world.name, digest, source, namespace)
-        )
+        _LOADED[digest] = _plain_kernels(source, namespace) if DEBUG else _compiled(world, digest, source, namespace)
     return _LOADED[digest]
 
 
@@ -62,23 +58,22 @@ def _plain_kernels(source: str, namespace: dict[str, Any]) -> Kernels:
     def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
         return np.errstate(over="ignore")(function)
 
-    namespace |= {"jit": identity, "jit_inline": identity, "jit_cached": quiet, "jit_parallel": quiet, "prange": range}
+    namespace |= {"jit": identity, "jit_part": identity, "jit_cached": quiet}
     exec(compile(source, "<driver>", "exec"), namespace)
     return Kernels(*(namespace[name] for name in Kernels._fields))
 
 
-def _compiled(name: str, digest: str, source: str, namespace: dict[str, Any]) -> Kernels:
+def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any]) -> Kernels:
     import numba
 
-    numba.config.THREADING_LAYER = "workqueue"  # pyright: ignore
-    path, cached = _driver_file(name, digest, source)
+    from envs.engine.linking import in_one_piece
+
+    path, cached = _driver_file(world.name, digest, source)
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     namespace |= {
         "jit": numba.njit(**options),
-        "jit_inline": numba.njit(**options, forceinline=True),
-        "jit_cached": numba.njit(**options, cache=cached),
-        "jit_parallel": numba.njit(**options, cache=cached, parallel=True),
-        "prange": numba.prange,
+        "jit_part": numba.njit(**options, forceinline=num_phases(world) < SMALL_WORLD),
+        "jit_cached": lambda function: in_one_piece(numba.njit(**options, cache=cached)(function)),
     }
     spec = importlib.util.spec_from_file_location(f"quintet_driver_{digest}", path)
     assert spec is not None and spec.loader is not None

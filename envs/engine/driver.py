@@ -12,20 +12,23 @@ from gymnasium import spaces
 from envs.engine import random
 from envs.engine.rules import Rule, World, arguments, phases, plain, real
 
-NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
+NEXT_STEP, SAME_STEP, DISABLED, RESET = 0, 1, 2, 3
+"""Modes of the kernel: what becomes of an ended world in a step; `RESET` plays nothing, but starts those marked."""
+PLAYING, ENDED, MARKED = 0, 1, 2
+"""Values of `state.ended`."""
 
 TEMPLATE = '''\
 """The driver of {name}, written by envs.engine.compile."""
 
 
-@jit_inline
+@jit_part
 def begin(state, params, {tables_}):
     """Starts the record's current episode."""
     {make_tables}
     state.tick = np.int32(0)
     state.terminated = np.uint8(0)
     state.truncated = np.uint8(0)
-    state.ended = np.uint8(0)
+    state.ended = np.uint8(PLAYING)
     state.key = episode_key(state.seed, state.world, state.episode)
     for seat in range({num_seats}):
         state.control[seat] = state.next_control[seat]
@@ -34,7 +37,7 @@ def begin(state, params, {tables_}):
     {reset}
 
 
-@jit_inline
+@jit_part
 def advance(state, params, {tables_}):
     """Plays one tick."""
     {make_tables}
@@ -43,7 +46,7 @@ def advance(state, params, {tables_}):
     state.truncated = np.uint8(0)
     for seat in range({num_seats}):
         state.reward[seat] = real(0)
-    {clear_terms}
+    {clear_terms_in_advance}
     {step}
     if 0 < params.max_episode_steps <= state.tick:
         state.truncated = np.uint8(1)
@@ -51,7 +54,7 @@ def advance(state, params, {tables_}):
         state.returns[seat] += state.reward[seat]
 
 
-@jit_inline
+@jit_part
 def show(state, params, {tables_}seats, row, obs_rows, mask_rows):
     """Writes the observations and masks of the caller's seats, from `row` on."""
     {make_tables}
@@ -68,15 +71,7 @@ def show_last(state, params, {tables_}seats, row, obs_rows, mask_rows):
     show(state, params, {tables_}seats, row, obs_rows, mask_rows)
 
 
-@jit_inline
-def take(state, seats, row, actions):
-    """Copies the caller's actions into the record."""
-    for k in range({num_rows}):
-        seat = {seat_of_row}
-        {take_action}
-
-
-@jit
+@jit_cached
 def first_bad_action(actions):
     """The first row with an action outside the space, or -1."""
     num_bad = 0
@@ -91,23 +86,36 @@ def first_bad_action(actions):
     return -1
 
 
-@jit
-def step_worlds(first, last, records, params_rows, {tables_}seats, mode, {results}):
-    """Steps the worlds first..last-1 and returns how many rows ended."""
+@jit_cached
+def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
+    """Steps the worlds first..last-1 and returns how many rows ended; under RESET starts those marked, shows all."""
+    if mode == RESET:
+        for world in range(first, last):
+            state = records[world]
+            params = params_rows[state.param]
+            if state.ended == MARKED:
+                {clear_terms}
+                state.episode += np.int32(1)
+                begin(state, params, {tables_})
+            show_last(state, params, {tables_}seats, world * {num_rows}, obs, mask)
+        return 0
+    {make_tables}
     num_ended = 0
     for world in range(first, last):
         state = records[world]
         params = params_rows[state.param]
         row = world * {num_rows}
         starts = False
-        if state.ended == 0:
-            take(state, seats, row, actions)
+        if state.ended == PLAYING:
+            for k in range({num_rows}):
+                seat = {seat_of_row}
+                {take_action}
             advance(state, params, {tables_})
         else:
             starts = mode == NEXT_STEP
             for seat in range({num_seats}):
                 state.reward[seat] = real(0)
-            {clear_terms_of_ended}
+            {clear_terms_in_tick}
         done = not starts and (state.terminated | state.truncated) != 0
         for k in range({num_rows}):
             rewards[row + k] = real(0) if starts else state.reward[{seat_of_row}]
@@ -115,7 +123,7 @@ def step_worlds(first, last, records, params_rows, {tables_}seats, mode, {result
             truncated[row + k] = not starts and state.truncated != 0
         if done:
             num_ended += {num_rows}
-            state.ended = np.uint8(1)
+            state.ended = np.uint8(ENDED)
             for k in range({num_rows}):
                 returns[row + k] = state.returns[{seat_of_row}]
                 lengths[row + k] = state.tick
@@ -128,50 +136,6 @@ def step_worlds(first, last, records, params_rows, {tables_}seats, mode, {result
             begin(state, params, {tables_})
         show(state, params, {tables_}seats, row, obs, mask)
     return num_ended
-
-
-@jit_cached
-def step(num_chunks, records, params_rows, {tables_}seats, mode, {results}):
-    """Steps all worlds; returns the number of rows that ended, or -1 - row for a bad action, with nothing stepped."""
-    bad = first_bad_action(actions)
-    if bad >= 0:
-        return -1 - bad
-    return step_worlds(0, records.shape[0], records, params_rows, {tables_}seats, mode, {results})
-
-
-@jit_parallel
-def step_parallel(num_chunks, records, params_rows, {tables_}seats, mode, {results}):
-    """`step` with the worlds shared out in chunks."""
-    bad = first_bad_action(actions)
-    if bad >= 0:
-        return -1 - bad
-    num_worlds = records.shape[0]
-    num_ended = 0
-    for chunk in prange(num_chunks):
-        first, last = chunk * num_worlds // num_chunks, (chunk + 1) * num_worlds // num_chunks
-        num_ended += step_worlds(first, last, records, params_rows, {tables_}seats, mode, {results})
-    return num_ended
-
-
-@jit_cached
-def reset(selected, records, params_rows, {tables_}seats, obs, mask):
-    """Starts the next episode of the selected worlds and observes all."""
-    for world in range(records.shape[0]):
-        state = records[world]
-        params = params_rows[state.param]
-        if selected[world]:
-            {clear_terms_of_selected}
-            state.episode += np.int32(1)
-            begin(state, params, {tables_})
-        show(state, params, {tables_}seats, world * {num_rows}, obs, mask)
-
-
-@jit_cached
-def observe(records, params_rows, {tables_}seats, obs, mask):
-    """Observes all worlds as they are."""
-    for world in range(records.shape[0]):
-        state = records[world]
-        show(state, params_rows[state.param], {tables_}seats, world * {num_rows}, obs, mask)
 '''
 
 
@@ -211,9 +175,9 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
         make_tables=f"tables = Tables({', '.join('table_' + name for name in names)})" if asks_tables else "",
         reset=calls(world.reset, 4),
         step=calls(world.step, 4),
-        clear_terms=_clear_terms(world, 4),
-        clear_terms_of_ended=_clear_terms(world, 12),
-        clear_terms_of_selected=_clear_terms(world, 12),
+        clear_terms_in_advance=_clear_terms(world, 4),
+        clear_terms=_clear_terms(world, 16),
+        clear_terms_in_tick=_clear_terms(world, 12),
         write_statistics=_write_statistics(world, seat_of_row, 16),
         observe=calls(world.observe, 8),
         obs_row="obs_rows[row + k : row + k + 1]" if discrete_obs else "obs_rows[row + k]",
@@ -222,6 +186,11 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
         bad_action=_bad_action(space),
     )
     return source, rules
+
+
+def num_phases(world: World) -> int:
+    """Phases of all parts."""
+    return sum(len(phases(part)) for part in (world.reset, world.step, world.observe))
 
 
 def _clear_terms(world: World, indent: int) -> str:
@@ -249,11 +218,11 @@ def _take_action(space: spaces.Space) -> str:
     if isinstance(space, spaces.MultiDiscrete):
         return (
             "for part in range(actions.shape[1]):\n"
-            "            state.action[seat, part] = np.int32(actions[row + k, part])"
+            "                    state.action[seat, part] = np.int32(actions[row + k, part])"
         )
     return (
         "for part in range(actions.shape[1]):\n"
-        "            state.action[seat, part] = min(max(real(actions[row + k, part]), LOW[part]), HIGH[part])"
+        "                    state.action[seat, part] = min(max(real(actions[row + k, part]), LOW[part]), HIGH[part])"
     )
 
 
@@ -267,7 +236,8 @@ def constants(world: World) -> dict[str, Any]:
     """What the driver reads beside the rules."""
     space = world.action_space
     found: dict[str, Any] = {"np": np, "real": real, "episode_key": random.episode_key}
-    found |= {"NEXT_STEP": NEXT_STEP, "SAME_STEP": SAME_STEP, "DISABLED": DISABLED}
+    found |= {"NEXT_STEP": NEXT_STEP, "SAME_STEP": SAME_STEP, "DISABLED": DISABLED, "RESET": RESET}
+    found |= {"PLAYING": PLAYING, "ENDED": ENDED, "MARKED": MARKED}
     if isinstance(space, spaces.Box):
         found |= {"LOW": space.low.astype(real), "HIGH": space.high.astype(real)}
     else:

@@ -12,17 +12,18 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from envs.engine import compile as compiler
-from envs.engine.driver import DISABLED, NEXT_STEP, SAME_STEP, constants
+from envs.engine.driver import DISABLED, MARKED, NEXT_STEP, RESET, SAME_STEP, constants
 from envs.engine.records import Records
 from envs.engine.rules import DEBUG, World
+from envs.engine.threads import share_out
 
 MODES = {
     AutoresetMode.NEXT_STEP: NEXT_STEP,
     AutoresetMode.SAME_STEP: SAME_STEP,
     AutoresetMode.DISABLED: DISABLED,
 }
-WORLDS_PER_THREAD = 128
-"""Fewer worlds than this a thread, and the serial kernel is faster than waking the threads."""
+BYTES_PER_THREAD = 1 << 16
+"""Records of fewer bytes than this a thread, and one thread is faster than waking the others."""
 
 RESULTS = ("obs", "rewards", "terminated", "truncated", "action_mask")
 KEPT_VIEWS = 4096
@@ -104,6 +105,11 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._seats = np.asarray(self.seats, np.int32)
         self._fixed = (*self._records.arrays, self._seats, self._mode)
         self._no_mask = np.empty((0, 0), np.bool_)
+        self._nothing = (
+            np.empty((0, self._num_parts), self._action_dtype),
+            np.empty(0, np.bool_),
+            np.empty(0, np.float32),
+        )
         self._statistics_shape = (rows, len(world.statistics))
 
     def set_threads(self, num_threads: int) -> None:
@@ -111,7 +117,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, got {num_threads}")
         self.num_threads = num_threads
-        self._parallel = not DEBUG and num_threads > 1 and self.num_worlds >= WORLDS_PER_THREAD * num_threads
+        enough = self.state.nbytes >= BYTES_PER_THREAD * num_threads and self.num_worlds >= num_threads
+        self._parallel = not DEBUG and num_threads > 1 and enough
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts the next episode of every world, or episode 0 of a new seed.
@@ -130,7 +137,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             raise ResetNeeded("some worlds have not begun: reset all before a reset_mask")
         self._records.begun = True
         obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
-        self._kernels.reset(selected, *self._records.arrays, self._seats, obs, mask)
+        self.state["ended"][selected] = MARKED
+        self._show(obs, mask)
         return self._wrap(obs), self._mask_info(mask)
 
     def _selected(self, options: dict[str, Any]) -> np.ndarray:
@@ -210,16 +218,18 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         final_obs = np.zeros(self._final_shape, self._obs_dtype)
         return *self._views(out), final_obs, np.zeros(rows, np.float32), np.zeros(rows, np.int64)
 
-    def _run(self, *arrays: np.ndarray) -> int:
-        """Steps all worlds; returns the rows that ended, or -1 - row of a bad action."""
+    def _run(self, actions: np.ndarray, *results: np.ndarray) -> int:
+        """Steps all worlds; returns the rows that ended, or -1 - row of a bad action, with nothing stepped."""
+        bad = self._kernels.first_bad_action(actions)
+        if bad >= 0:
+            return -1 - bad
         if not self._parallel:
-            return self._kernels.step(1, *self._fixed, *arrays)
-        with compiler.PARALLEL:
-            import numba
+            return self._kernels.drive(0, self.num_worlds, *self._fixed, actions, *results)
 
-            threads = min(self.num_threads, numba.config.NUMBA_NUM_THREADS)  # pyright: ignore
-            numba.set_num_threads(threads)
-            return self._kernels.step_parallel(threads, *self._fixed, *arrays)
+        def part(first: int, last: int) -> int:
+            return self._kernels.drive(first, last, *self._fixed, actions, *results)
+
+        return share_out(part, self.num_worlds, self.num_threads)
 
     def _actions(self, actions: Any) -> np.ndarray:
         array = actions.numpy() if isinstance(actions, torch.Tensor) else np.asarray(actions)
@@ -271,8 +281,14 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
     def observe(self) -> tuple[Any, dict[str, Any]]:
         """The observations `[num_envs, ...]` and masks of the worlds as they are."""
         obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
-        self._kernels.observe(*self._records.arrays, self._seats, obs, mask)
+        self._show(obs, mask)
         return self._wrap(obs), self._mask_info(mask)
+
+    def _show(self, obs: np.ndarray, mask: np.ndarray) -> None:
+        """Starts the worlds that are marked and observes all."""
+        none, flags, floats = self._nothing
+        unused = none, obs, floats, flags, flags, mask, obs[:0], floats, np.zeros(0, np.int64), NO_STATISTICS
+        self._kernels.drive(0, self.num_worlds, *self._records.arrays, self._seats, RESET, *unused)
 
     def reward_terms(self) -> dict[str, Any]:
         """What the rewards of the last step are made of: float32 `[num_envs]` by the names in `world.reward_terms`.

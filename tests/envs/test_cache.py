@@ -35,7 +35,7 @@ import envs, tiny
 env = envs.make_vec(tiny.WORLD, 1)
 env.reset()
 reward = env.step([0])[1]
-stats = env._kernels.step.stats
+stats = env._kernels.drive.stats
 print(float(reward), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 

@@ -42,7 +42,7 @@ def test_a_world_plays_the_same_alone_and_in_a_batch_of_1024(name: str) -> None:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_one_thread_and_two_play_the_same(name: str) -> None:
-    one, two = batch(name, 512, seed=3, num_threads=1), batch(name, 512, seed=3, num_threads=2)
+    one, two = batch(name, 2048, seed=3, num_threads=1), batch(name, 2048, seed=3, num_threads=2)
     assert not one._parallel and two._parallel
     assert play(one, 60) == play(two, 60)
 
@@ -438,10 +438,10 @@ def test_seeds_of_their_own_make_each_world_world_0() -> None:
 
 
 def test_two_python_threads_may_step_two_parallel_batches() -> None:
-    expected = play(batch("two_seats", 512, seed=1, num_threads=2), 40)
+    expected = play(batch("two_seats", 1024, seed=1, num_threads=2), 40)
     results: list[str] = []
     threads = [
-        threading.Thread(target=lambda: results.append(play(batch("two_seats", 512, seed=1, num_threads=2), 40)))
+        threading.Thread(target=lambda: results.append(play(batch("two_seats", 1024, seed=1, num_threads=2), 40)))
         for _ in range(2)
     ]
     for thread in threads:

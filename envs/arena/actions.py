@@ -1,0 +1,265 @@
+"""What a hero may do now: the table of its targets, the mask of legal actions, and obedience to the action given."""
+
+import numpy as np
+
+from envs.arena import data
+from envs.arena.abilities import ability_of, can_aim, can_cast
+from envs.arena.economy import at_shop, can_buy, can_learn
+from envs.arena.movement import SLOWED, UNIT_X, UNIT_Y
+from envs.arena.state import (
+    ATTACK,
+    BUY,
+    CAST,
+    HOME_ROWS,
+    HOSTILE_ROWS,
+    LEARN,
+    MOVE,
+    NUM_DIRECTIONS,
+    NUM_VERBS,
+    OWN_ROWS,
+    RECALL,
+    SIEGE_ROWS,
+    STOP,
+    WARD,
+)  # fmt: skip
+from envs.arena.units import (
+    distance2,
+    first_unit,
+    is_creep,
+    is_free,
+    is_structure,
+    sign_of,
+    team_of,
+    unit_of,
+)  # fmt: skip
+from envs.arena.vision import sees
+from envs.arena.waves import free_ward
+from envs.engine import ActionLayout, real, rule
+
+NUM_ABILITIES, HERO = data.NUM_ABILITIES, data.HERO
+HOSTILE_REACH2, OWN_REACH2 = real(12 * 12), real(9 * 9)
+FAR = real(1e9)
+
+
+def action_layout(num_verbs: int, num_rows: int) -> ActionLayout:
+    """Verbs; a target's row, legal by verb: attacks, then each ability; one of eight directions, for `MOVE`."""
+    target = [-1] * num_verbs
+    target[ATTACK] = 0
+    for ability in range(NUM_ABILITIES):
+        target[CAST + ability] = 1 + ability
+    direction = [-1] * num_verbs
+    direction[MOVE] = 0
+    return ActionLayout((num_verbs, num_rows, NUM_DIRECTIONS), (tuple(target), tuple(direction)))
+
+
+@rule
+def find_targets(state, params, index):
+    """Fills a hero's table: enemy heroes, itself, its mates, the nearest hostile units, own creeps and structures."""
+    unit, team = unit_of(params, index), team_of(params, index)
+    for other in range(params.units):
+        state.d2[index, other] = distance2(state, unit, other)
+    size = params.team_size
+    for rank in range(size):
+        enemy = first_unit(params, 1 - team) + rank
+        state.row[index, rank] = enemy if state.health[enemy] > 0 and sees(state, team, enemy) else -1
+        mate = first_unit(params, team) + (index + rank) % size
+        state.row[index, size + rank] = mate if state.health[mate] > 0 else -1
+    find_hostile(state, params, index, team, 2 * size)
+    find_own(state, params, index, team, 2 * size + HOSTILE_ROWS)
+    find_structures(state, params, index, 1 - team, 2 * size + HOSTILE_ROWS + OWN_ROWS, SIEGE_ROWS)
+    find_structures(state, params, index, team, 2 * size + HOSTILE_ROWS + OWN_ROWS + SIEGE_ROWS, HOME_ROWS)
+
+
+@rule
+def find_hostile(state, params, seat, team, first):
+    """The nearest enemy creeps, wards and neutrals in sight."""
+    clear_rows(state, seat, first, HOSTILE_ROWS)
+    start = first_unit(params, 1 - team)
+    for unit in range(start + params.team_size + params.structures, start + params.team_units):
+        if state.d2[seat, unit] <= HOSTILE_REACH2 and state.health[unit] > 0 and sees(state, team, unit):
+            keep_nearest(state, seat, unit, first, HOSTILE_ROWS)
+    for turn in range(2):
+        start = first_unit(params, 2 + (team ^ turn))
+        for unit in range(start, start + params.half_units):
+            if state.d2[seat, unit] <= HOSTILE_REACH2 and state.health[unit] > 0 and sees(state, team, unit):
+                keep_nearest(state, seat, unit, first, HOSTILE_ROWS)
+
+
+@rule
+def find_own(state, params, seat, team, first):
+    """The nearest own creeps."""
+    clear_rows(state, seat, first, OWN_ROWS)
+    start = first_unit(params, team) + params.team_size + params.structures
+    for unit in range(start, start + params.team_units - params.team_size - params.structures):
+        if state.d2[seat, unit] <= OWN_REACH2 and state.health[unit] > 0 and is_creep(params.slot_kind[unit]):
+            keep_nearest(state, seat, unit, first, OWN_ROWS)
+
+
+@rule
+def find_structures(state, params, seat, faction, first, count):
+    """The nearest standing structures of a team."""
+    clear_rows(state, seat, first, count)
+    start = first_unit(params, faction) + params.team_size
+    for unit in range(start, start + params.structures):
+        if state.health[unit] > 0:
+            keep_nearest(state, seat, unit, first, count)
+
+
+@rule
+def clear_rows(state, seat, first, count):
+    """Empties rows of a hero's table."""
+    for i in range(count):
+        state.row[seat, first + i] = np.int32(-1)
+        state.near[seat, i] = FAR
+
+
+@rule
+def keep_nearest(state, seat, unit, first, count):
+    """Inserts a unit among the `count` nearest so far, which are in order."""
+    d2 = state.d2[seat, unit]
+    i = count - 1
+    if d2 >= state.near[seat, i]:
+        return
+    while i > 0 and d2 < state.near[seat, i - 1]:
+        state.near[seat, i] = state.near[seat, i - 1]
+        state.row[seat, first + i] = state.row[seat, first + i - 1]
+        i -= 1
+    state.near[seat, i] = d2
+    state.row[seat, first + i] = np.int32(unit)
+
+
+@rule
+def can_act(state, params, seat):
+    """Whether a hero lives, is not stunned and has no spell under way."""
+    unit = unit_of(params, seat)
+    return state.health[unit] > 0 and state.stun[unit] == 0 and state.spell[seat] < 0
+
+
+@rule
+def can_attack(state, params, seat, target):
+    """Whether a slot of the table may be attacked: enemies, open structures, own creeps below half their health."""
+    if target < 0:
+        return False
+    kind = params.slot_kind[target]
+    if params.slot_faction[target] == team_of(params, seat):
+        return is_creep(kind) and 2 * state.health[target] < state.max_health[target]
+    return not is_structure(kind) or state.open[target] != 0
+
+
+@rule
+def can_go(state, params, tables, seat, direction):
+    """Whether a step in a direction ends on free ground."""
+    unit, team = unit_of(params, seat), team_of(params, seat)
+    sign = sign_of(team)
+    speed = state.speed[unit] * SLOWED if state.slow[unit] > 0 else state.speed[unit]
+    x, y = state.x[unit] + sign * UNIT_X[direction] * speed, state.y[unit] + sign * UNIT_Y[direction] * speed
+    return is_free(params, tables, team, x, y)
+
+
+@rule
+def can_recall(state, params, seat):
+    """Whether there is any point in it."""
+    return not at_shop(state, params, seat)
+
+
+@rule
+def can_ward(state, params, seat):
+    """Whether the team has a ward in stock and a free slot for it."""
+    team = team_of(params, seat)
+    return state.wards[team] > 0 and free_ward(state, params, team) >= 0
+
+
+@rule
+def is_legal(state, params, tables, seat):
+    """Whether the mask allows a seat's action."""
+    verb = state.action[seat, 0]
+    if verb == STOP:
+        return True
+    if verb >= LEARN:
+        return params.auto_learn == 0 and can_learn(state, seat, verb - LEARN)
+    if not can_act(state, params, seat):
+        return False
+    if verb == MOVE:
+        return can_go(state, params, tables, seat, state.action[seat, 2])
+    if verb == ATTACK:
+        return can_attack(state, params, seat, state.row[seat, state.action[seat, 1]])
+    if verb == WARD:
+        return can_ward(state, params, seat)
+    if verb == RECALL:
+        return can_recall(state, params, seat)
+    if verb >= BUY:
+        return params.auto_shop == 0 and at_shop(state, params, seat) and can_buy(state, params, seat, verb - BUY)
+    target = state.row[seat, state.action[seat, 1]]
+    if target < 0 or not can_cast(state, params, seat, verb - CAST):
+        return False
+    return can_aim(state, params, seat, ability_of(state, seat, verb - CAST), target)
+
+
+@rule
+def obey(state, params, tables, index):
+    """Turns an illegal action into `STOP` and counts it; anything but `STOP` and `RECALL` ends a recall."""
+    if not is_legal(state, params, tables, index):
+        state.action[index, 0] = np.int32(STOP)
+        state.illegal[index] += np.int32(1)
+    verb = state.action[index, 0]
+    if verb == RECALL:
+        state.recall[index] += np.int32(1)
+    elif verb != STOP:
+        state.recall[index] = np.int32(0)
+
+
+@rule
+def write_mask(state, params, tables, seat, mask):
+    """Columns: verbs, then the rows legal for an attack and for each ability, then directions; see `action_layout`."""
+    rows = state.row.shape[1]
+    num_verbs = mask.shape[0] - (1 + NUM_ABILITIES) * rows - NUM_DIRECTIONS
+    for column in range(mask.shape[0]):
+        mask[column] = False
+    mask[STOP] = True
+    if num_verbs > NUM_VERBS:
+        mask_shop(state, params, seat, mask)
+    if not can_act(state, params, seat):
+        return
+    mask[MOVE] = mask_directions(state, params, tables, seat, mask, mask.shape[0] - NUM_DIRECTIONS)
+    mask[WARD] = can_ward(state, params, seat)
+    mask[RECALL] = can_recall(state, params, seat)
+    for row in range(rows):
+        if can_attack(state, params, seat, state.row[seat, row]):
+            mask[num_verbs + row] = True
+            mask[ATTACK] = True
+    for number in range(NUM_ABILITIES):
+        if can_cast(state, params, seat, number):
+            mask_ability(state, params, seat, mask, number, num_verbs + (1 + number) * rows)
+
+
+@rule
+def mask_directions(state, params, tables, seat, mask, first):
+    """Marks the directions that are free; whether any is."""
+    found = False
+    for direction in range(NUM_DIRECTIONS):
+        free = can_go(state, params, tables, seat, direction)
+        mask[first + direction] = free
+        found = found or free
+    return found
+
+
+@rule
+def mask_ability(state, params, seat, mask, number, first):
+    """Marks the rows that a ready ability may be aimed at."""
+    ability = ability_of(state, seat, number)
+    for row in range(state.row.shape[1]):
+        target = state.row[seat, row]
+        if target >= 0 and can_aim(state, params, seat, ability, target):
+            mask[first + row] = True
+            mask[CAST + number] = True
+
+
+@rule
+def mask_shop(state, params, seat, mask):
+    """Marks what the policy may buy and learn, where options hand that to it."""
+    if params.auto_learn == 0:
+        for ability in range(NUM_ABILITIES):
+            mask[LEARN + ability] = can_learn(state, seat, ability)
+    if params.auto_shop == 0 and can_act(state, params, seat) and at_shop(state, params, seat):
+        for item in range(LEARN - BUY):
+            mask[BUY + item] = can_buy(state, params, seat, item)

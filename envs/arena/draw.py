@@ -1,0 +1,85 @@
+"""How the arena looks: the whole field, and beside or below it the score. The colours of the teams are blue and orange.
+
+`canvas.look` says whose eyes see: 0 a spectator's, 1 the first team's, 2 the second's. What a team does not see is dark,
+and its enemies there are not drawn.
+"""
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envs.arena import draw_terrain
+from envs.arena.draw_effects import paint_fog, paint_ground_effects, paint_shots
+from envs.arena.draw_panel import PANEL, RULE, Layout, paint_feed, paint_header, paint_heroes, paint_minimap, start
+from envs.arena.draw_scene import Scene
+from envs.arena.draw_units import paint_units
+from envs.engine.colors import NIGHT
+
+if TYPE_CHECKING:
+    from envs.engine.canvas import Canvas
+
+SCREEN = (1280, 800)
+CELL_PIXELS = 800 / 60
+"""Symbols keep about the size that they have at so many pixels a cell, where cells are larger."""
+WIDE = 1.6
+LOOKS = 3
+
+
+def draw(canvas: "Canvas", state: Any, params: Any, tables: Any) -> None:
+    """Paints one record."""
+    edges = draw_terrain.edges(params, tables)
+    layout = lay_out(edges)
+    pixels = layout.field[2] / (edges[2] - edges[0])
+    scene = Scene(state, params, min(canvas.look, LOOKS - 1) - 1, (CELL_PIXELS / pixels) ** 0.55)
+    key = zlib.crc32(np.asarray(tables.cells).tobytes()), *params.slot_kind.tolist()
+    canvas.backdrop(key, lambda: _still(canvas, params, tables, edges, layout))
+    _field(canvas, edges, layout)
+    paint_ground_effects(canvas, scene)
+    paint_fog(canvas, scene)
+    paint_units(canvas, scene)
+    paint_shots(canvas, scene)
+    paint_header(canvas, scene, layout.header)
+    paint_heroes(canvas, scene, layout.heroes)
+    paint_feed(canvas, scene, layout.feed)
+    if layout.minimap:
+        paint_minimap(canvas, scene, layout.minimap, edges)
+    canvas.view(0, SCREEN[1], SCREEN[0], 0)
+
+
+def lay_out(edges: tuple[float, float, float, float]) -> Layout:
+    """Where everything goes: beside a square map; below a wide one, which then has no map in little."""
+    left, top, right, bottom = edges
+    width, height = SCREEN
+    aspect = (right - left) / (bottom - top)
+    if aspect > WIDE:
+        field = (0, 0, width, width / aspect)
+        below = width / aspect
+        return Layout(field, (390, below + 14, 500, 84), (16, below + 104, 480, height - below - 110),
+                      (540, below + 110, 700, height - below - 120), None)  # fmt: skip
+    side = min(width - 480, height * aspect)
+    x = side + 10
+    return Layout((0, (height - side / aspect) / 2, side, side / aspect), (side, 0, width - side, 88),
+                  (x, 92, width - x - 10, 508), (x + 206, 606, width - x - 216, 188), (x, 604, 192, 192 / aspect))  # fmt: skip
+
+
+def _field(canvas: "Canvas", edges: tuple[float, float, float, float], layout: Layout) -> None:
+    left, top, right, bottom = edges
+    canvas.view(left, bottom, right, top, layout.field)
+
+
+def _still(
+    canvas: "Canvas", params: Any, tables: Any, edges: tuple[float, float, float, float], layout: Layout
+) -> None:
+    """What never moves: the ground, large and in little, and the panel."""
+    canvas.view(0, SCREEN[1], SCREEN[0], 0)
+    canvas.fill(PANEL)
+    _field(canvas, edges, layout)
+    draw_terrain.paint(canvas, params, tables)
+    if layout.minimap:
+        x, y, width, height = layout.minimap
+        start(canvas, (x - 2, y - 2, width + 4, height + 4))
+        canvas.fill(RULE)
+        canvas.view(edges[0], edges[3], edges[2], edges[1], layout.minimap)
+        draw_terrain.paint(canvas, params, tables)
+        canvas.rectangle((edges[0], edges[1]), (edges[2], edges[3]), NIGHT, alpha=70)

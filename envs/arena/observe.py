@@ -1,0 +1,450 @@
+"""What a seat is told: one row of floats in its team's frame, in groups of rows of named features.
+
+`FEATURES` says what each number is, in which units and scale; `obs_layout` where each group lies, which is the
+structured view for entity networks. Rows of targets come in the order of the action's target rows. Enemy heroes out of
+sight stay as they were last seen, enemy structures with the health they were last seen with; nothing else of what a
+team does not see is in its rows.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from envs.arena import data
+from envs.arena.abilities import can_cast
+from envs.arena.actions import can_go
+from envs.arena.economy import at_shop, wanted_item
+from envs.arena.map import ARRIVED
+from envs.arena.movement import UNIT_X, UNIT_Y
+from envs.arena.rewards import health_share
+from envs.arena.state import (
+    HOME_ROWS,
+    HOSTILE_ROWS,
+    LOOK,
+    NUM_DIRECTIONS,
+    NUM_ITEMS,
+    OWN_ROWS,
+    SIEGE_ROWS,
+    TRAITS,
+    WARDS,
+    Size,
+)  # fmt: skip
+from envs.arena.units import first_unit, flow_at, is_open, is_structure, sign_of, team_of, unit_of
+from envs.arena.vision import sees
+from envs.engine import ObsField, real, rule, sqrt
+
+HERO, NUM_HEROES, NUM_ABILITIES, MAX_LEVEL = data.HERO, len(data.HEROES), data.NUM_ABILITIES, data.MAX_LEVEL
+BARRACKS, BOSS, BEAST, WARD, RANGED = data.BARRACKS, data.BOSS, data.BEAST, data.WARD, data.RANGED
+TOWER_1 = data.TOWER_1
+CELL, HEALTH, MANA, DAMAGE = real(1 / 16), real(1 / 1000), real(1 / 500), real(1 / 100)
+TICK, GOLD, SECONDS_30, MINUTE = real(1 / 50), real(1 / 1000), real(1 / 150), real(1 / 300)
+
+
+class Feature(NamedTuple):
+    """One number of an observation: its value times `scale` is written."""
+
+    name: str
+    units: str
+    scale: float = 1.0
+
+
+WORLD_FEATURES = (
+    Feature("time", "share of the time limit"),
+    Feature("own_kills", "kills", 1 / 10),
+    Feature("enemy_kills", "kills", 1 / 10),
+    Feature("own_structures", "share that stands"),
+    Feature("enemy_structures", "share that stands"),
+    Feature("own_core", "share of health"),
+    Feature("enemy_core", "share of health when last seen"),
+    Feature("boss_there", "0 or 1"),
+    Feature("boss_returns", "ticks", 1 / 150),
+    Feature("own_might", "ticks of the boss's blessing", 1 / 150),
+    Feature("enemy_might", "ticks of the boss's blessing", 1 / 150),
+    Feature("wards", "wards to place", 1 / WARDS),
+    Feature("next_wave", "share of the period"),
+    *(Feature(f"own_barracks_{lane}", "0 or 1, own lane by lane") for lane in range(3)),
+    *(Feature(f"enemy_barracks_{lane}", "0 or 1, by the same lanes") for lane in range(3)),
+)
+SELF_FEATURES = (
+    Feature("x", "half widths of the map, from its middle"),
+    Feature("y", "half heights of the map, from its middle, downwards"),
+    Feature("facing_x", "unit vector"),
+    Feature("facing_y", "unit vector"),
+    Feature("xp", "share of the way to the next level"),
+    Feature("gold", "gold", 1 / 1000),
+    Feature("price", "gold that the next item of its build still lacks", 1 / 1000),
+    Feature("attack_wait", "ticks until it may attack", 1 / 10),
+    Feature("burn", "damage a pulse", 1 / 100),
+    Feature("recall", "share of the channel"),
+    Feature("respawn", "ticks", 1 / 150),
+    Feature("at_shop", "0 or 1"),
+    Feature("kills", "kills", 1 / 10),
+    Feature("deaths", "deaths", 1 / 10),
+    Feature("assists", "assists", 1 / 10),
+    Feature("last_hits", "last hits", 1 / 50),
+    *(Feature(f"lane_{lane}", "0 or 1: the lane it is assigned to") for lane in range(3)),
+    Feature("forward_x", "direction of the way along its lane to the enemy's core"),
+    Feature("forward_y", "direction of the way along its lane to the enemy's core"),
+    Feature("home_x", "direction of the way to its fountain"),
+    Feature("home_y", "direction of the way to its fountain"),
+    *(Feature(f"free_{i}", "0 or 1: a step in direction i is free") for i in range(NUM_DIRECTIONS)),
+    *(Feature(f"item_{item.name}", "how many it has", 1 / 2) for item in data.ITEMS),
+    *(
+        feature
+        for i in range(data.NUM_ABILITIES)
+        for feature in (
+            Feature(f"rank_{i}", "rank of the ability", 1 / 4),
+            Feature(f"cooldown_{i}", "ticks", 1 / 50),
+            Feature(f"ready_{i}", "0 or 1: learnt, paid for, ready"),
+        )
+    ),
+)
+HERO_FEATURES = (
+    Feature("alive", "0 or 1"),
+    Feature("visible", "0 or 1"),
+    Feature("dx", "cells from oneself", 1 / 16),
+    Feature("dy", "cells from oneself, downwards", 1 / 16),
+    Feature("distance", "cells", 1 / 16),
+    Feature("aims_at_me", "0 or 1: its attack's target"),
+    Feature("one_blow", "0 or 1: one attack of one's own would kill"),
+    Feature("unseen", "ticks since last seen, 0..1", 1 / 150),
+    Feature("respawn", "ticks", 1 / 150),
+    Feature("health", "share"),
+    Feature("health_points", "points", 1 / 1000),
+    Feature("mana", "share"),
+    Feature("level", "level", 1 / data.MAX_LEVEL),
+    Feature("damage", "points an attack", 1 / 100),
+    Feature("reach", "cells", 1 / 6),
+    Feature("speed", "cells a tick"),
+    Feature("armor", "armour", 1 / 20),
+    Feature("stun", "ticks", 1 / 10),
+    Feature("slow", "ticks", 1 / 10),
+    Feature("shield", "points", 1 / 200),
+    Feature("casting", "0 or 1: a spell or a recall under way"),
+    *(Feature(f"is_{hero.name}", "0 or 1") for hero in data.HEROES),
+)
+UNIT_FEATURES = (
+    Feature("there", "0 or 1"),
+    Feature("dx", "cells from oneself", 1 / 16),
+    Feature("dy", "cells from oneself, downwards", 1 / 16),
+    Feature("distance", "cells", 1 / 16),
+    Feature("aims_at_me", "0 or 1"),
+    Feature("one_blow", "0 or 1: one attack of one's own would kill"),
+    Feature("health", "share"),
+    Feature("health_points", "points", 1 / 1000),
+    Feature("ranged", "0 or 1: a ranged creep"),
+    Feature("beast", "0 or 1: of a camp"),
+    Feature("boss", "0 or 1"),
+    Feature("ward", "0 or 1"),
+)
+STRUCTURE_FEATURES = (
+    Feature("there", "0 or 1"),
+    Feature("dx", "cells from oneself", 1 / 16),
+    Feature("dy", "cells from oneself, downwards", 1 / 16),
+    Feature("distance", "cells", 1 / 16),
+    Feature("aims_at_me", "0 or 1"),
+    Feature("health", "share, when last seen"),
+    Feature("health_points", "points, when last seen", 1 / 1000),
+    Feature("open", "0 or 1: it can be hurt"),
+    Feature("tier", "tier of the tower; 0: barracks or ancient", 1 / 4),
+    Feature("barracks", "0 or 1"),
+    Feature("core", "0 or 1: its fall ends the game"),
+)
+FEATURES = {
+    "world": WORLD_FEATURES,
+    "self": SELF_FEATURES,
+    "hero": HERO_FEATURES,
+    "unit": UNIT_FEATURES,
+    "structure": STRUCTURE_FEATURES,
+}
+"""What the numbers of a row are, by the kind of group."""
+NUM_WORLD, NUM_SELF, NUM_HERO, NUM_UNIT, NUM_STRUCTURE = (len(rows) for rows in FEATURES.values())
+SEEN_HERO = NUM_HERO - LOOK
+
+
+def obs_layout(size: Size) -> dict[str, ObsField]:
+    """Where each group of rows lies: name -> slice, shape (rows, features) and the kind that `FEATURES` lists.
+
+    "enemies" to "siege" are the action's target rows, in order; "home" is the last row.
+    """
+    groups = [
+        ("world", 1, "world"),
+        ("self", 1, "self"),
+        ("enemies", size.team_size, "hero"),
+        ("allies", size.team_size, "hero"),
+        ("hostile", HOSTILE_ROWS, "unit"),
+        ("own_creeps", OWN_ROWS, "unit"),
+        ("siege", SIEGE_ROWS, "structure"),
+        ("home", HOME_ROWS, "structure"),
+    ]
+    layout, start = {}, 0
+    for name, rows, kind in groups:
+        width = len(FEATURES[kind])
+        shape = (width,) if name in ("world", "self") else (rows, width)
+        layout[name] = ObsField(slice(start, start + rows * width), shape, kind)
+        start += rows * width
+    return layout
+
+
+@rule
+def flag(condition):
+    """1 or 0."""
+    return real(1) if condition else real(0)
+
+
+@rule
+def describe_unit(state, params, index):
+    """What a row says of a unit or structure, whoever looks."""
+    kind = params.slot_kind[index]
+    if kind == HERO:
+        return
+    if is_structure(kind):
+        describe_structure(state, params, index, kind)
+        return
+    state.open[index] = np.int32(1)
+    state.trait[index, 0] = health_share(state, index)
+    state.trait[index, 1] = real(state.health[index]) * HEALTH
+    state.trait[index, 2] = flag(kind == RANGED)
+    state.trait[index, 3] = flag(kind == BEAST)
+    state.trait[index, 4] = flag(kind == BOSS)
+    state.trait[index, 5] = flag(kind == WARD)
+
+
+@rule
+def describe_structure(state, params, unit, kind):
+    """Its health is written by whoever looks, since the enemy may know an older one."""
+    state.open[unit] = np.int32(1) if is_open(state, params, unit) else np.int32(0)
+    state.trait[unit, 2] = real(state.open[unit])
+    state.trait[unit, 3] = real(kind - TOWER_1 + 1) / real(4) if kind < BARRACKS else real(0)
+    state.trait[unit, 4] = flag(kind == BARRACKS)
+    state.trait[unit, 5] = flag(params.slot_rank[unit] == params.core)
+
+
+@rule
+def describe_hero(state, params, index):
+    """What a row says of a hero: to its own team now, to the enemy when it sees him."""
+    unit = unit_of(params, index)
+    hero = state.hero[index]
+    look = state.look
+    look[index, 0] = health_share(state, unit)
+    look[index, 1] = real(state.health[unit]) * HEALTH
+    look[index, 2] = real(state.mana[index]) / real(max(state.max_mana[index], 1))
+    look[index, 3] = real(state.level[index]) / real(MAX_LEVEL)
+    look[index, 4] = real(state.damage[unit]) * DAMAGE
+    look[index, 5] = state.reach[unit] / real(6)
+    look[index, 6] = state.speed[unit]
+    look[index, 7] = real(state.armor[unit]) / real(20)
+    look[index, 8] = real(state.stun[unit]) / real(10)
+    look[index, 9] = real(state.slow[unit]) / real(10)
+    look[index, 10] = real(state.shield[unit]) / real(200)
+    look[index, 11] = flag(state.spell[index] >= 0 or state.recall[index] > 0)
+    for row in range(NUM_HEROES):
+        look[index, 12 + row] = flag(row == hero)
+    if state.health[unit] > 0 and sees(state, 1 - team_of(params, index), unit):
+        state.known_tick[index] = state.tick
+        state.known_x[index] = state.x[unit]
+        state.known_y[index] = state.y[unit]
+        for i in range(LOOK):
+            state.known_look[index, i] = look[index, i]
+
+
+@rule
+def reset_known(state, params, index):
+    """Nobody has been seen: enemies stand at their fountain."""
+    unit = unit_of(params, index)
+    state.known_tick[index] = np.int32(-1000)
+    state.known_x[index] = state.x[unit]
+    state.known_y[index] = state.y[unit]
+    for i in range(LOOK):
+        state.known_look[index, i] = real(0)
+
+
+@rule
+def observe_world(state, params, seat, obs):
+    """The group "world"."""
+    team = team_of(params, seat)
+    own, enemy = first_unit(params, team) + params.team_size, first_unit(params, 1 - team) + params.team_size
+    core = params.core - params.team_size
+    obs[0] = real(state.tick) / real(max(params.max_episode_steps, 1))
+    obs[1] = real(state.team_kills[team]) / real(10)
+    obs[2] = real(state.team_kills[1 - team]) / real(10)
+    obs[3] = standing(state, params, own)
+    obs[4] = standing(state, params, enemy)
+    obs[5] = health_share(state, own + core)
+    obs[6] = real(state.known_health[enemy + core]) / real(state.max_health[enemy + core])
+    obs[7] = flag(params.boss > 0 and state.boss_back == 0)
+    obs[8] = real(max(state.boss_back - state.tick, 0)) * SECONDS_30
+    obs[9] = real(state.might[team]) * SECONDS_30
+    obs[10] = real(state.might[1 - team]) * SECONDS_30
+    obs[11] = real(state.wards[team]) / real(WARDS)
+    obs[12] = real((state.tick - params.first_wave) % params.wave_period) / real(params.wave_period)
+    for lane in range(3):
+        obs[13 + lane] = real(0)
+        obs[16 + lane] = real(0)
+    for i in range(params.structures):
+        if params.slot_kind[own + i] == BARRACKS:
+            lane = params.slot_lane[own + i]
+            obs[13 + lane] = flag(state.health[own + i] > 0)
+            obs[18 - lane] = flag(state.health[enemy + i] > 0)
+
+
+@rule
+def standing(state, params, first):
+    """The share of a team's structures that stands."""
+    count = np.int32(0)
+    for unit in range(first, first + params.structures):
+        count += np.int32(1) if state.health[unit] > 0 else np.int32(0)
+    return real(count) / real(params.structures)
+
+
+@rule
+def observe_self(state, params, tables, seat, obs):
+    """The group "self"."""
+    unit, team = unit_of(params, seat), team_of(params, seat)
+    sign = sign_of(team)
+    at = NUM_WORLD
+    level = state.level[seat]
+    obs[at] = sign * state.x[unit] / params.half_width
+    obs[at + 1] = sign * state.y[unit] / params.half_height
+    obs[at + 2] = sign * state.facing_x[seat]
+    obs[at + 3] = sign * state.facing_y[seat]
+    obs[at + 4] = real(1)
+    if level < MAX_LEVEL:
+        reached, needed = params.level_xp[level], params.level_xp[level + 1]
+        obs[at + 4] = real(state.xp[seat] - reached) / real(max(needed - reached, 1))
+    obs[at + 5] = real(state.gold[seat]) * GOLD
+    item = wanted_item(state, params, seat)
+    obs[at + 6] = real(max(params.item_cost[item] - state.gold[seat], 0)) * GOLD if item >= 0 else real(0)
+    obs[at + 7] = real(state.wait[unit]) / real(10)
+    obs[at + 8] = real(state.burn[unit]) * DAMAGE
+    obs[at + 9] = real(state.recall[seat]) / real(params.recall_ticks)
+    obs[at + 10] = real(state.respawn[seat]) * SECONDS_30
+    obs[at + 11] = flag(at_shop(state, params, seat))
+    obs[at + 12] = real(state.kills[seat]) / real(10)
+    obs[at + 13] = real(state.deaths[seat]) / real(10)
+    obs[at + 14] = real(state.assists[seat]) / real(10)
+    obs[at + 15] = real(state.last_hits[seat]) / real(50)
+    for lane in range(3):
+        obs[at + 16 + lane] = flag(lane == state.lane[seat])
+    way(state, params, tables, unit, team, state.lane[seat], obs, at + 19)
+    way(state, params, tables, unit, team, params.lanes, obs, at + 21)
+    for direction in range(NUM_DIRECTIONS):
+        obs[at + 23 + direction] = flag(can_go(state, params, tables, seat, direction))
+    for thing in range(NUM_ITEMS):
+        obs[at + 31 + thing] = real(state.items[seat, thing]) * real(0.5)
+    observe_abilities(state, params, seat, obs, at + 31 + NUM_ITEMS)
+
+
+@rule
+def observe_abilities(state, params, seat, obs, at):
+    """Rank, cooldown and readiness of each ability."""
+    for number in range(NUM_ABILITIES):
+        obs[at + 3 * number] = real(state.rank[seat, number]) / real(4)
+        obs[at + 3 * number + 1] = real(state.cooldown[seat, number]) * TICK
+        obs[at + 3 * number + 2] = flag(can_cast(state, params, seat, number))
+
+
+@rule
+def way(state, params, tables, unit, team, landmark, obs, at):
+    """The direction that leads to a landmark, as a vector; (0, 0) there."""
+    direction = flow_at(params, tables, team, landmark, state.x[unit], state.y[unit])
+    obs[at] = UNIT_X[direction] if direction != ARRIVED else real(0)
+    obs[at + 1] = UNIT_Y[direction] if direction != ARRIVED else real(0)
+
+
+@rule
+def observe_heroes(state, params, seat, obs):
+    """The groups "enemies" and "allies": a row for each, oneself first among the allies."""
+    size = params.team_size
+    team = team_of(params, seat)
+    at = NUM_WORLD + NUM_SELF
+    for rank in range(size):
+        observe_enemy(state, params, seat, (1 - team) * size + rank, obs, at + rank * NUM_HERO)
+        observe_ally(state, params, seat, team * size + (seat + rank) % size, obs, at + (size + rank) * NUM_HERO)
+
+
+@rule
+def observe_enemy(state, params, seat, other, obs, at):
+    """An enemy hero, as last seen."""
+    me, unit = unit_of(params, seat), unit_of(params, other)
+    alive = state.health[unit] > 0
+    visible = alive and sees(state, team_of(params, seat), unit)
+    obs[at] = flag(alive)
+    obs[at + 1] = flag(visible)
+    place(state, params, seat, state.known_x[other], state.known_y[other], obs, at + 2)
+    obs[at + 5] = flag(visible and state.target[unit] == me)
+    obs[at + 6] = flag(visible and state.health[unit] <= state.damage[me])
+    obs[at + 7] = min(real(state.tick - state.known_tick[other]) * SECONDS_30, real(1))
+    obs[at + 8] = real(state.respawn[other]) * SECONDS_30
+    for i in range(LOOK):
+        obs[at + SEEN_HERO + i] = state.known_look[other, i]
+
+
+@rule
+def observe_ally(state, params, seat, other, obs, at):
+    """A hero of the own team, as he is."""
+    unit = unit_of(params, other)
+    alive = flag(state.health[unit] > 0)
+    obs[at] = alive
+    obs[at + 1] = alive
+    place(state, params, seat, state.x[unit], state.y[unit], obs, at + 2)
+    obs[at + 5] = real(0)
+    obs[at + 6] = real(0)
+    obs[at + 7] = real(0)
+    obs[at + 8] = real(state.respawn[other]) * SECONDS_30
+    for i in range(LOOK):
+        obs[at + SEEN_HERO + i] = state.look[other, i]
+
+
+@rule
+def place(state, params, seat, x, y, obs, at):
+    """Where something is from a seat's hero: dx, dy and distance."""
+    me = unit_of(params, seat)
+    sign = sign_of(team_of(params, seat))
+    dx, dy = (x - state.x[me]) * CELL, (y - state.y[me]) * CELL
+    obs[at] = sign * dx
+    obs[at + 1] = sign * dy
+    obs[at + 2] = sqrt(dx * dx + dy * dy)
+
+
+@rule
+def observe_units(state, params, seat, obs):
+    """The groups "hostile" and "own_creeps"."""
+    me, first = unit_of(params, seat), 2 * params.team_size
+    at = NUM_WORLD + NUM_SELF + first * NUM_HERO
+    for row in range(HOSTILE_ROWS + OWN_ROWS):
+        unit = state.row[seat, first + row]
+        if unit < 0:
+            for i in range(NUM_UNIT):
+                obs[at + i] = real(0)
+        else:
+            obs[at] = real(1)
+            place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
+            obs[at + 4] = flag(state.target[unit] == me)
+            obs[at + 5] = flag(state.health[unit] <= state.damage[me])
+            for i in range(TRAITS):
+                obs[at + 6 + i] = state.trait[unit, i]
+        at += NUM_UNIT
+
+
+@rule
+def observe_structures(state, params, seat, obs):
+    """The groups "siege" and "home"."""
+    me, team = unit_of(params, seat), team_of(params, seat)
+    first = 2 * params.team_size + HOSTILE_ROWS + OWN_ROWS
+    at = NUM_WORLD + NUM_SELF + 2 * params.team_size * NUM_HERO + (HOSTILE_ROWS + OWN_ROWS) * NUM_UNIT
+    for row in range(SIEGE_ROWS + HOME_ROWS):
+        unit = state.row[seat, first + row]
+        if unit < 0:
+            for i in range(NUM_STRUCTURE):
+                obs[at + i] = real(0)
+        else:
+            health = state.health[unit] if row >= SIEGE_ROWS else state.known_health[unit]
+            obs[at] = real(1)
+            place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
+            obs[at + 4] = flag(sees(state, team, unit) and state.target[unit] == me)
+            obs[at + 5] = real(health) / real(state.max_health[unit])
+            obs[at + 6] = real(health) * HEALTH
+            for i in range(2, TRAITS):
+                obs[at + 5 + i] = state.trait[unit, i]
+        at += NUM_STRUCTURE

@@ -1,0 +1,98 @@
+"""Compiling a driver in one piece: rules become code that is linked, and is optimised once, with the driver.
+
+numba optimises each function together with all that it calls and emits machine code for it, so a function at the
+bottom of a hierarchy is optimised once for every function above it; a large world took five minutes. Here, while a
+driver's entry point is compiled, every function that it reaches is only lowered and linked in.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from numba.core import event, registry
+from numba.core.codegen import JITCodeLibrary
+
+
+class LinkedLibrary(JITCodeLibrary):
+    """A function's code before optimisation, to be linked into others; it can't be called from Python."""
+
+    @property
+    def codegen(self) -> "WithoutAddresses":
+        """The code generator, to which this library's globals are unknown."""
+        return WithoutAddresses(self._codegen)
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """None: nothing calls it by address."""
+        return 0
+
+
+class WithoutAddresses:
+    """A code generator for code that has no address yet."""
+
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        """Nothing: a rule's environment serves exceptions alone, and a linked rule raises none."""
+
+
+class Compiled(event.Listener):
+    """Collects the dispatchers that are compiled."""
+
+    def __init__(self) -> None:
+        self.dispatchers: list[Any] = []
+
+    def on_start(self, event: Any) -> None:
+        """Notes a function whose compilation begins."""
+        self.dispatchers.append(event.data["dispatcher"])
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to do."""
+
+
+def in_one_piece(entry: Any) -> Any:
+    """Makes a dispatcher, whose name no function bears that it calls, compile in one piece; returns it.
+
+    The functions that it calls forget what was compiled of them, so that Python may call them as usual.
+    """
+    compile_entry = entry.compile
+
+    def compile(signature: Any) -> Any:
+        listener = Compiled()
+        with _linked_but(entry.py_func.__qualname__), event.install_listener("numba:compile", listener):
+            try:
+                return compile_entry(signature)
+            finally:
+                for dispatcher in listener.dispatchers:
+                    if dispatcher is not entry:
+                        dispatcher._make_finalizer()()
+                        dispatcher._reset_overloads()
+
+    entry.compile = compile
+    return entry
+
+
+@contextmanager
+def _linked_but(entry: str) -> Iterator[None]:
+    codegen = registry.cpu_target.target_context.codegen()  # pyright: ignore[reportAttributeAccessIssue]
+    usual = codegen._library_class
+
+    def library(owner: Any, name: str) -> JITCodeLibrary:
+        return (usual if name == entry else LinkedLibrary)(owner, name)
+
+    library._unserialize = usual._unserialize  # pyright: ignore[reportFunctionMemberAccess]
+    codegen._library_class = library
+    try:
+        yield
+    finally:
+        codegen._library_class = usual
