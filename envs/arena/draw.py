@@ -1,7 +1,7 @@
-"""How the arena looks: the whole field, and beside or below it the score. The colours of the teams are blue and orange.
+"""How the arena looks: the whole field, and beside or below it the score. The teams are blue and orange.
 
-`canvas.look` says whose eyes see: 0 a spectator's, 1 the first team's, 2 the second's. What a team does not see is dark,
-and its enemies there are not drawn.
+`canvas.look` says whose eyes see: 0 a spectator's, 1 the first team's, 2 the second's. What a team does not see is
+dark, and its enemies there are not drawn.
 """
 
 import zlib
@@ -11,7 +11,7 @@ import numpy as np
 
 from envs.arena import draw_terrain
 from envs.arena.draw_effects import paint_fog, paint_ground_effects, paint_shots
-from envs.arena.draw_panel import PANEL, RULE, Layout, paint_feed, paint_header, paint_heroes, paint_minimap, start
+from envs.arena.draw_panel import PANEL, RULE, Layout, paint_feed, paint_header, paint_minimap, paint_team, start
 from envs.arena.draw_scene import Scene
 from envs.arena.draw_units import paint_units
 from envs.engine.colors import NIGHT
@@ -31,7 +31,7 @@ def draw(canvas: "Canvas", state: Any, params: Any, tables: Any) -> None:
     edges = draw_terrain.edges(params, tables)
     layout = lay_out(edges)
     pixels = layout.field[2] / (edges[2] - edges[0])
-    scene = Scene(state, params, min(canvas.look, LOOKS - 1) - 1, (CELL_PIXELS / pixels) ** 0.55)
+    scene = Scene(state, params, min(canvas.look, LOOKS - 1) - 1, (CELL_PIXELS / pixels) ** 0.55, edges[1])
     key = zlib.crc32(np.asarray(tables.cells).tobytes()), *params.slot_kind.tolist()
     canvas.backdrop(key, lambda: _still(canvas, params, tables, edges, layout))
     _field(canvas, edges, layout)
@@ -40,7 +40,8 @@ def draw(canvas: "Canvas", state: Any, params: Any, tables: Any) -> None:
     paint_units(canvas, scene)
     paint_shots(canvas, scene)
     paint_header(canvas, scene, layout.header)
-    paint_heroes(canvas, scene, layout.heroes)
+    for team in range(2):
+        paint_team(canvas, scene, team, layout.teams[team])
     paint_feed(canvas, scene, layout.feed)
     if layout.minimap:
         paint_minimap(canvas, scene, layout.minimap, edges)
@@ -53,14 +54,16 @@ def lay_out(edges: tuple[float, float, float, float]) -> Layout:
     width, height = SCREEN
     aspect = (right - left) / (bottom - top)
     if aspect > WIDE:
-        field = (0, 0, width, width / aspect)
         below = width / aspect
-        return Layout(field, (390, below + 14, 500, 84), (16, below + 104, 480, height - below - 110),
-                      (540, below + 110, 700, height - below - 120), None)  # fmt: skip
+        cards, space = below + 100, height - below - 108
+        teams = (14, cards, 470, space), (width - 484, cards, 470, space)
+        return Layout((0, 0, width, below), (340, below + 10, 600, 88), teams, (500, cards + 6, 280, space - 6), None)
     side = min(width - 480, height * aspect)
-    x = side + 10
-    return Layout((0, (height - side / aspect) / 2, side, side / aspect), (side, 0, width - side, 88),
-                  (x, 92, width - x - 10, 508), (x + 206, 606, width - x - 216, 188), (x, 604, 192, 192 / aspect))  # fmt: skip
+    x, panel = side + 10, width - side - 20
+    teams = (x, 90, panel, 254), (x, 346, panel, 254)
+    little = 192.0, 192 / aspect
+    return Layout((0, (height - side / aspect) / 2, side, side / aspect), (side, 0, width - side, 88), teams,
+                  (x + 200, 606, panel - 200, 188), (x, 604, *little))  # fmt: skip
 
 
 def _field(canvas: "Canvas", edges: tuple[float, float, float, float], layout: Layout) -> None:

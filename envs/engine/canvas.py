@@ -1,12 +1,12 @@
 """What every renderer draws on: a picture off screen, or a window.
 
-Shapes are given in world coordinates (`view` says which part of the world fills the picture), painted at
-`OVERSAMPLING` times the size and scaled down, so that edges are smooth. Nothing here opens a display unless a window is
-asked for.
+Shapes are given in world coordinates (`view` says which part of the world fills the picture, or a box of it), painted
+larger and scaled down, so that edges are smooth. An `alpha` below 255 lets what lies below shine through. Nothing here
+opens a display unless a window is asked for.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,10 @@ except ImportError as error:
     raise ImportError("drawing needs pygame: pip install pygame-ce") from error
 
 Point = Sequence[float]
-OVERSAMPLING = 4
+Box = tuple[float, float, float, float]
+OVERSAMPLING, OVERSAMPLING_LARGE, LARGE = 4, 2, 640_000
+"""How much larger is painted: small pictures, and those of `LARGE` pixels or more."""
+KEPT_BACKDROPS = 8
 CAPTION_SIZE, CAPTION_MARGIN = 20, 8
 
 
@@ -35,13 +38,17 @@ class Canvas:
 
     Attributes:
         closed: the window's close button or Escape was pressed.
+        look: which look of the picture is asked for, from 0; F1, F2, ... in the window choose it. What each look is, if
+            there are several, is up to the renderer.
     """
 
     def __init__(self, size: tuple[int, int], window: str | None = None, fps: int = 30) -> None:
         pygame.font.init()
         self.size, self.fps = size, fps
-        self.closed = False
-        self._large = pygame.Surface((size[0] * OVERSAMPLING, size[1] * OVERSAMPLING), 0, 32)
+        self.closed, self.look = False, 0
+        self._factor = OVERSAMPLING if size[0] * size[1] < LARGE else OVERSAMPLING_LARGE
+        self._large = pygame.Surface((size[0] * self._factor, size[1] * self._factor), 0, 32)
+        self._backdrops: dict[Hashable, Any] = {}
         self._fonts: dict[int, pygame.font.Font] = {}
         self._screen: Any = None
         self._clock = pygame.time.Clock()
@@ -52,11 +59,21 @@ class Canvas:
         self.view(0, size[1], size[0], 0)
         self.fill(PAPER)
 
-    def view(self, left: float, bottom: float, right: float, top: float) -> None:
-        """Which part of the world fills the picture; y grows upwards where top > bottom, else downwards."""
-        width, height = self._large.get_size()
+    def view(self, left: float, bottom: float, right: float, top: float, box: Box | None = None) -> None:
+        """Which part of the world fills the picture; y grows upwards where top > bottom, else downwards.
+
+        Args:
+            left, bottom, right, top: the edges of that part.
+            box: (x, y, width, height) in pixels from the upper left: fills this box instead, and paints only in it.
+        """
+        x, y, width, height = (self._factor * length for length in (box or (0, 0, *self.size)))
         self._scale = width / (right - left), height / (bottom - top)
-        self._origin = left, top
+        self._origin = left - x / self._scale[0], top - y / self._scale[1]
+        self._large.set_clip(pygame.Rect(round(x), round(y), round(width), round(height)))
+
+    def pixel(self) -> float:
+        """How wide a pixel of the picture is in the world."""
+        return self._factor / abs(self._scale[0])
 
     def _at(self, point: Point) -> tuple[float, float]:
         return (point[0] - self._origin[0]) * self._scale[0], (point[1] - self._origin[1]) * self._scale[1]
@@ -65,21 +82,77 @@ class Canvas:
         return max(1, round(length * abs(self._scale[0])))
 
     def fill(self, color: Color) -> None:
-        """Paints the whole picture."""
+        """Paints the whole picture, or the box of the view."""
         self._large.fill(color)
 
-    def rectangle(self, corner: Point, other: Point, color: Color, radius: float = 0, width: float = 0) -> None:
+    def backdrop(self, key: Hashable, paint: Callable[[], None]) -> None:
+        """Calls `paint` the first time that a key comes, and paints the same picture when it comes again."""
+        clip = self._large.get_clip()
+        if key not in self._backdrops:
+            paint()
+            if len(self._backdrops) >= KEPT_BACKDROPS:
+                self._backdrops.pop(next(iter(self._backdrops)))
+            self._backdrops[key] = self._large.copy()
+        self._large.set_clip(None)
+        self._large.blit(self._backdrops[key], (0, 0))
+        self._large.set_clip(clip)
+
+    def shade(self, corner: Point, other: Point, alphas: np.ndarray, color: Color) -> None:
+        """A colour over the box between two corners, as thick as a grid of alphas `[rows, columns]` says, 0..255.
+
+        Row 0 is the upper one; between the cells' middles the alpha changes smoothly.
+        """
+        (x0, y0), (x1, y1) = self._at(corner), self._at(other)
+        box = pygame.Rect(round(min(x0, x1)), round(min(y0, y1)), round(abs(x1 - x0)), round(abs(y1 - y0)))
+        rows, columns = alphas.shape
+        pixels = np.empty((rows, columns, 4), np.uint8)
+        pixels[..., :3], pixels[..., 3] = color, alphas
+        small = pygame.image.frombuffer(pixels.tobytes(), (columns, rows), "RGBA")
+        self._large.blit(pygame.transform.smoothscale(small, box.size), box.topleft)
+
+    def _layer(self, box: Any, color: Color, alpha: int, paint: Callable[[Any, Any, Any], None]) -> None:
+        """Calls `paint(surface, offset, color)`, on a layer as large as a box of the surface if it is translucent."""
+        if alpha >= 255:
+            paint(self._large, np.zeros(2), color)
+            return
+        box = box.clip(self._large.get_clip())
+        if box.width <= 0 or box.height <= 0:
+            return
+        layer = pygame.Surface(box.size, pygame.SRCALPHA)
+        paint(layer, np.array(box.topleft), (*color, alpha))
+        self._large.blit(layer, box.topleft)
+
+    def rectangle(
+        self, corner: Point, other: Point, color: Color, radius: float = 0, width: float = 0, alpha: int = 255
+    ) -> None:
         """Between two opposite corners; `radius` rounds them; `width` 0 fills it, else draws its edge."""
         (x0, y0), (x1, y1) = self._at(corner), self._at(other)
         left, top = round(min(x0, x1)), round(min(y0, y1))
-        box = (left, top, max(1, round(max(x0, x1)) - left), max(1, round(max(y0, y1)) - top))
-        edge = self._length(width) if width else 0
-        pygame.draw.rect(self._large, color, box, edge, border_radius=self._length(radius) if radius else 0)
+        box = pygame.Rect(left, top, max(1, round(max(x0, x1)) - left), max(1, round(max(y0, y1)) - top))
+        edge, corners = self._length(width) if width else 0, self._length(radius) if radius else 0
 
-    def circle(self, center: Point, radius: float, color: Color, width: float = 0) -> None:
+        def paint(surface: Any, offset: Any, ink: Any) -> None:
+            pygame.draw.rect(surface, ink, box.move(*-offset.astype(int)), edge, border_radius=corners)
+
+        self._layer(box, color, alpha, paint)
+
+    def circle(self, center: Point, radius: float, color: Color, width: float = 0, alpha: int = 255) -> None:
         """`width` 0 fills it, else draws its edge."""
+        spot, reach = np.asarray(self._at(center)), self._length(radius)
         edge = self._length(width) if width else 0
-        pygame.draw.circle(self._large, color, self._at(center), self._length(radius), edge)
+
+        def paint(surface: Any, offset: Any, ink: Any) -> None:
+            pygame.draw.circle(surface, ink, tuple(spot - offset), reach, edge)
+
+        self._layer(_around([spot], reach), color, alpha, paint)
+
+    def arc(self, center: Point, radius: float, start: float, end: float, color: Color, width: float) -> None:
+        """A part of a circle's edge, between two angles in turns, clockwise from the top of the picture."""
+        steps = max(2, int(abs(end - start) * 48))
+        turns = 2 * np.pi * np.linspace(start, end, steps + 1)
+        up = -np.sign(self._scale[1])
+        points = [(center[0] + radius * np.sin(turn), center[1] + up * radius * np.cos(turn)) for turn in turns]
+        self.lines(points, color, width)
 
     def line(self, start: Point, end: Point, color: Color, width: float) -> None:
         """A stroke with round ends."""
@@ -97,9 +170,14 @@ class Canvas:
         for spot in spots:
             pygame.draw.circle(self._large, color, tuple(spot), thickness / 2)
 
-    def polygon(self, points: Sequence[Point], color: Color) -> None:
+    def polygon(self, points: Sequence[Point], color: Color, alpha: int = 255) -> None:
         """Filled."""
-        pygame.draw.polygon(self._large, color, [self._at(point) for point in points])
+        spots = [np.asarray(self._at(point)) for point in points]
+
+        def paint(surface: Any, offset: Any, ink: Any) -> None:
+            pygame.draw.polygon(surface, ink, [tuple(spot - offset) for spot in spots])
+
+        self._layer(_around(spots, 1), color, alpha, paint)
 
     def arrow(self, start: Point, end: Point, color: Color, width: float) -> None:
         """A stroke with a head at `end`, three strokes wide."""
@@ -130,15 +208,19 @@ class Canvas:
         offset = {"left": 0.0, "center": drawn.get_width() / 2, "right": float(drawn.get_width())}[align]
         self._large.blit(drawn, (round(x - offset), round(y - drawn.get_height() / 2)))
 
+    def text_width(self, words: str, size: int) -> float:
+        """How wide `text` writes these words, in pixels."""
+        return self._font(size).size(words)[0] / self._factor
+
     def caption(self, words: str, color: Color = MUTED) -> None:
         """Small print in the lower left corner."""
         drawn = self._font(CAPTION_SIZE).render(words, True, color)
-        margin = CAPTION_MARGIN * OVERSAMPLING
+        margin = CAPTION_MARGIN * self._factor
         self._large.blit(drawn, (margin, self._large.get_height() - drawn.get_height() - margin))
 
     def _font(self, size: int) -> Any:
         if size not in self._fonts:
-            self._fonts[size] = pygame.font.Font(None, size * OVERSAMPLING)
+            self._fonts[size] = pygame.font.Font(None, size * self._factor)
         return self._fonts[size]
 
     def pixels(self) -> np.ndarray:
@@ -155,11 +237,19 @@ class Canvas:
         pygame.display.flip()
         self._clock.tick(self.fps)
         for event in pygame.event.get():
-            escape = event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE
-            self.closed |= event.type == pygame.QUIT or escape
+            key = event.key if event.type == pygame.KEYDOWN else None
+            self.closed |= event.type == pygame.QUIT or key == pygame.K_ESCAPE
+            if key is not None and pygame.K_F1 <= key <= pygame.K_F12:
+                self.look = key - pygame.K_F1
 
     def close(self) -> None:
         """Closes the window, if there is one."""
         if self._screen is not None:
             pygame.display.quit()
             self._screen = None
+
+
+def _around(spots: Sequence[Any], reach: float) -> Any:
+    """The rectangle around some spots and what lies within reach of them."""
+    low, high = np.min(spots, axis=0) - reach - 1, np.max(spots, axis=0) + reach + 2
+    return pygame.Rect(*low.astype(int), *(high - low).astype(int))
