@@ -139,12 +139,14 @@ def _creator(entry_point: Any) -> Any:
 def make_batch(choice: EnvChoice, num_envs: int, vectorization: str = "sync", seed: int = 0) -> Any:
     """A vector env to learn from or to evaluate on: tensors for worlds, NumPy with SAME_STEP autoreset for others.
 
+    Of a world with several seats the first is the learner's; the world's scripted players have the others.
+
     Raises:
         InputError: options with values that the environment refuses, or an extra that is not installed.
     """
     with _judging(choice):
         if choice.is_world:
-            return envs.make_vec(choice.id, num_envs, seed=seed, **choice.options)
+            return envs.make_vec(choice.id, num_envs, seed=seed, seats=(0,), **choice.options)
         settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
         if vectorization == "async":
             settings["context"] = "spawn"
@@ -169,6 +171,16 @@ def make_one(choice: EnvChoice) -> Any:
             settings = {"autoreset_mode": AutoresetMode.NEXT_STEP}
             mode = {"vectorization_mode": "sync", "vector_kwargs": settings}
         return gymnasium.make_vec(choice.id, 1, render_mode="rgb_array", **mode, **choice.options)
+
+
+def make_world(choice: EnvChoice, seats: Sequence[int] | None = None) -> Any:
+    """One world in tensors, the seats given the caller's; it resets in the step after an episode's end.
+
+    Raises:
+        InputError: options with values that the world refuses.
+    """
+    with _judging(choice):
+        return envs.make_vec(choice.id, 1, seats=seats, autoreset_mode="NextStep", **choice.options)
 
 
 def spaces_of(env_id: str) -> tuple[Any, Any]:

@@ -33,7 +33,7 @@ TOWER_REACH2 = real(7.4 * 7.4)
 FIGHT_REACH2, HELP_REACH2, ALARM_REACH2 = real(8 * 8), real(11 * 11), real(10 * 10)
 MINUTE = 60 * data.TICKS_PER_SECOND
 GROUP_TICK, GANK_TICK, BOSS_TICK = 6 * MINUTE, MINUTE, 5 * MINUTE
-EASY_RETREAT, RETREAT_AT, RETURN_AT = 20, 33, 85
+EASY_RETREAT, RETREAT_AT, RETURN_AT = 20, 28, 85
 """Per cent of health below which a player goes home, and above which it leaves again."""
 
 
@@ -52,7 +52,7 @@ def think(state, params, tables, index):
         survive(state, params, tables, index, level)
         or fight(state, params, tables, index, level)
         or (level == HARD and errand(state, params, tables, index))
-        or farm(state, params, index, level)
+        or farm(state, params, index)
     ):
         return
     else:
@@ -321,7 +321,7 @@ def weakest_mate(state, params, seat, ability):
 
 
 @rule
-def farm(state, params, seat, level):
+def farm(state, params, seat):
     """Last hits, denies, then the tower that creeps hold busy, then any creep within reach."""
     unit = unit_of(params, seat)
     limit = state.reach[unit] + real(1.6)
@@ -335,14 +335,16 @@ def farm(state, params, seat, level):
         if state.health[creep] <= strength:
             return act(state, seat, ATTACK, row, 0)
         if row < first + HOSTILE_ROWS and is_creep(params.slot_kind[creep]):
-            soon = soon or state.health[creep] <= 2 * strength
+            soon = soon or state.health[creep] <= strength * 14 // 10
             if healthiest < 0 or state.health[creep] > state.health[state.row[seat, healthiest]]:
                 healthiest = np.int32(row)
     if siege(state, params, seat):
         return True
-    if healthiest >= 0 and (level == HARD or crowd(state, params, seat) > 0) and not soon:
-        return act(state, seat, ATTACK, healthiest, 0)
-    return healthiest >= 0 and act(state, seat, STOP, 0, 0)
+    if healthiest < 0:
+        return False
+    if soon and nearest_enemy(state, params, seat) >= 0:
+        return act(state, seat, STOP, 0, 0)
+    return act(state, seat, ATTACK, healthiest, 0)
 
 
 @rule
@@ -355,18 +357,6 @@ def siege(state, params, seat):
             if params.slot_kind[unit] > TOWER_4 or tower_is_busy(state, params, seat, unit):
                 return act(state, seat, ATTACK, row, 0)
     return False
-
-
-@rule
-def crowd(state, params, seat):
-    """Enemy creeps in sight less own creeps near."""
-    first, count = 2 * params.team_size, 0
-    for row in range(first, first + HOSTILE_ROWS):
-        unit = state.row[seat, row]
-        count += 1 if unit >= 0 and is_creep(params.slot_kind[unit]) else 0
-    for row in range(first + HOSTILE_ROWS, first + HOSTILE_ROWS + OWN_ROWS):
-        count -= 1 if state.row[seat, row] >= 0 else 0
-    return count
 
 
 @rule

@@ -28,7 +28,7 @@ LOOKS = 3
 
 def draw(canvas: "Canvas", state: Any, params: Any, tables: Any) -> None:
     """Paints one record."""
-    edges = draw_terrain.edges(params, tables)
+    edges = draw_terrain.edges(params, tables.cells)
     layout = lay_out(edges)
     pixels = layout.field[2] / (edges[2] - edges[0])
     scene = Scene(state, params, min(canvas.look, LOOKS - 1) - 1, (CELL_PIXELS / pixels) ** 0.55, edges[1])
@@ -64,6 +64,22 @@ def lay_out(edges: tuple[float, float, float, float]) -> Layout:
     little = 192.0, 192 / aspect
     return Layout((0, (height - side / aspect) / 2, side, side / aspect), (side, 0, width - side, 88), teams,
                   (x + 200, 606, panel - 200, 188), (x, 604, *little))  # fmt: skip
+
+
+def view_field(canvas: "Canvas", params: Any, tables: Any) -> None:
+    """Sets the view to the field as `draw` has it: cells, the middle of the map at (0, 0), y downwards."""
+    edges = draw_terrain.edges(params, tables.cells)
+    _field(canvas, edges, lay_out(edges))
+
+
+def place_at(params: Any, cells: np.ndarray, pixel: tuple[float, float]) -> tuple[float, float] | None:
+    """The place on the map, in cells, that a pixel of the picture shows; None beside the field."""
+    left, top, right, bottom = draw_terrain.edges(params, cells)
+    x, y, width, height = lay_out((left, top, right, bottom)).field
+    across, down = (pixel[0] - x) / width, (pixel[1] - y) / height
+    if not (0 <= across <= 1 and 0 <= down <= 1):
+        return None
+    return left + across * (right - left), top + down * (bottom - top)
 
 
 def _field(canvas: "Canvas", edges: tuple[float, float, float, float], layout: Layout) -> None:

@@ -22,9 +22,9 @@ LANE_WIDTH, SMOOTHING, WAY_POINTS = 2.3, 9, 96
 LANDINGS = (data.ANCIENT, data.TOWER_1, data.TOWER_2, data.TOWER_3, data.TOWER_4, data.BARRACKS)
 
 
-def edges(params: Any, tables: Any) -> tuple[float, float, float, float]:
+def edges(params: Any, cells: Any) -> tuple[float, float, float, float]:
     """The part of the map worth showing, left, top, right, bottom: where there is ground, and a cell more."""
-    grid = np.asarray(tables.cells).reshape(int(params.height), int(params.width)) != WALL
+    grid = np.asarray(cells).reshape(int(params.height), int(params.width)) != WALL
     rows, columns = np.flatnonzero(grid.any(axis=1)), np.flatnonzero(grid.any(axis=0))
     left, top = columns[0] - 1 - float(params.half_width), rows[0] - 1 - float(params.half_height)
     return left, top, columns[-1] + 2 - float(params.half_width), rows[-1] + 2 - float(params.half_height)
