@@ -1,9 +1,8 @@
-"""`quintet play`: watch a trained agent, in a window or in a video."""
+"""`quintet play`: watch a trained agent, in a window or in a video, or play by hand."""
 
 import contextlib
 import itertools
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,27 @@ import numpy as np
 from experiments import flags, runs
 from experiments.errors import InputError
 from experiments.flags import Modules
-from experiments.worlds import EVALUATION_SEED, EnvChoice, import_modules, make_one
-
-Show = Callable[[np.ndarray, str], bool]
-"""(picture uint8 `[height, width, 3]`, title) -> whether to go on."""
+from experiments.human import Hands
+from experiments.pictures import Painter
+from experiments.worlds import EVALUATION_SEED, EnvChoice, choose, import_modules, make_one, make_world
 
 
 @dataclass(frozen=True)
 class Options:
-    """Shows a trained agent playing. In the window: space pauses, up and down change the speed, q or Escape ends."""
+    """Shows a trained agent playing, or lets a person play. In the window: space pauses, up and down change the speed,
+    F1, F2, F3 change the look where a world has several, q or Escape ends.
+
+    With --human a person plays one seat, of a run's world beside and against its agent, or of a world by its id against
+    scripted players; options of the world are written --env.KEY VALUE. The keys are told at the start; plus and minus
+    change the speed.
+    """
 
     run: flags.Run
-    """Run folder, a name in --runs-dir, or "latest"."""
+    """Run folder, a name in --runs-dir, or "latest"; with --human also a world's id."""
+    human: bool = False
+    """A person plays, with mouse and keys."""
+    seat: int = 0
+    """The person's, with --human."""
     episodes: int = 3
     """Episodes to show; 0 for no end."""
     seed: int = EVALUATION_SEED
@@ -45,24 +53,62 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """`quintet play ...`; returns the exit code."""
-    options = flags.parse(Options, argv, "quintet play")
-    _check(options)
+    given, words = flags.split_env_options(argv)
+    options = flags.parse(Options, words, "quintet play")
+    _check(options, given)
+    import_modules(options.module)
+    if options.human:
+        return _play_by_hand(options, given)
     run = runs.find(options.run, options.runs_dir)
     run_config, path = runs.read_config(run), runs.find_checkpoint(run, options.checkpoint)
-    import_modules(options.module)
     if options.video:
         os.environ["SDL_VIDEODRIVER"] = "dummy"
     envs, policy = _player(run_config, path)
     fps = int(envs.metadata.get("render_fps") or 30)
     with contextlib.closing(Video(Path(options.video), fps) if options.video else Window(fps)) as screen:
-        play(policy, envs, screen.show, options)
+        play(policy, envs, screen, options)
     envs.close()
     if options.video:
         print(f"video: {options.video}")
     return 0
 
 
-def _check(options: Options) -> None:
+def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
+    from experiments import human
+    from experiments.trained import load_policy
+
+    choice, trained = _match(options, given)
+    if not choice.is_world:
+        raise InputError(f"a person can only play Quintet's worlds, and {choice.id} is none; `quintet envs` lists them")
+    seats = None if trained else (options.seat,)
+    envs = make_world(choice, seats)
+    if not 0 <= options.seat < envs.world.num_seats:
+        raise InputError(f"--seat {options.seat}: {choice.id} has seats 0 to {envs.world.num_seats - 1}")
+    pilot = human.pilot_for(envs, options.seat)
+    others = human.by_policy(load_policy(*trained, envs), envs.num_envs, options.seed) if trained else None
+    row = options.seat if trained else 0
+    print(f"{choice.id}, seat {options.seat} · {pilot.keys} · space: pause, Esc: end", flush=True)
+    with contextlib.closing(PlayWindow(pilot.fps or envs.world.render_fps)) as screen:
+        human.play(envs, row, pilot, others, screen, options.seed, options.episodes, options.max_steps)
+    envs.close()
+    return 0
+
+
+def _match(options: Options, given: dict[str, Any]) -> tuple[EnvChoice, tuple[runs.RunConfig, Path] | None]:
+    """The world to play, and the run whose agent plays the other seats."""
+    folder = Path(options.runs_dir) / options.run
+    if options.run != "latest" and not folder.is_dir() and not Path(options.run).is_dir():
+        return choose(options.run, given), None
+    run = runs.find(options.run, options.runs_dir)
+    run_config, path = runs.read_config(run), runs.find_checkpoint(run, options.checkpoint)
+    return choose(run_config.env_id, {**run_config.env_options, **given}), (run_config, path)
+
+
+def _check(options: Options, given: dict[str, Any]) -> None:
+    if not options.human and (given or options.seat):
+        raise InputError("--env.KEY and --seat go with --human; an agent is watched in the world it was trained on")
+    if options.human and options.video:
+        raise InputError("--video and --human don't go together: a person plays in a window")
     if options.episodes < 0 or options.max_steps < 0:
         raise InputError("--episodes and --max-steps must be at least 0, which means no end")
     if options.video:
@@ -80,8 +126,8 @@ def _player(run_config: runs.RunConfig, path: Path) -> tuple[Any, Any]:
     return envs, load_policy(run_config, path, envs)
 
 
-def play(policy: Any, envs: Any, show: Show, options: Options) -> list[tuple[float, int]]:
-    """Plays episodes in a batch of one that draws itself, and prints a line for each.
+def play(policy: Any, envs: Any, screen: Any, options: Options) -> list[tuple[float, int]]:
+    """Plays episodes in a batch of one on a screen, a `Video` or a `Window`, and prints a line for each.
 
     Returns:
         (return, length) of each episode that ended.
@@ -90,7 +136,7 @@ def play(policy: Any, envs: Any, show: Show, options: Options) -> list[tuple[flo
 
     from agents.rollout import Collector
 
-    collector = Collector(envs, seed=options.seed)
+    collector, painter = Collector(envs, seed=options.seed), Painter(envs)
     collector.memory = policy.initial_memory(1)
     generator = torch.Generator().manual_seed(options.seed)
     rollout = collector.new_rollout(1)
@@ -101,7 +147,7 @@ def play(policy: Any, envs: Any, show: Show, options: Options) -> list[tuple[flo
 
     played: list[tuple[float, int]] = []
     total = 0.0
-    go_on = show(_picture(envs), "episode 1")
+    go_on = screen.show(painter.picture(), "episode 1")
     for step in itertools.count(1):
         if not go_on or step == options.max_steps + 1 or 0 < options.episodes <= len(played):
             return played
@@ -110,24 +156,15 @@ def play(policy: Any, envs: Any, show: Show, options: Options) -> list[tuple[flo
         for value, length in collector.pop_episodes():
             played.append((value, length))
             print(f"episode {len(played)}: return {value:.2f} in {length} steps", flush=True)
-        go_on = show(_picture(envs), f"episode {len(played) + 1} · return {total:.2f}")
+        painter.set_look(screen.look)
+        go_on = screen.show(painter.picture(), f"episode {len(played) + 1} · return {total:.2f}")
     return played
-
-
-def _picture(envs: Any) -> np.ndarray:
-    if "rgb_array" not in envs.metadata.get("render_modes", ()):
-        raise InputError("the environment draws no pictures, so it can't be watched: its render_modes lack 'rgb_array'")
-    try:
-        pictures = envs.render()
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if not pictures or pictures[0] is None:
-        raise InputError(f"{envs.spec.id if envs.spec else 'the environment'} has no picture to show")
-    return np.asarray(pictures[0], np.uint8)
 
 
 class Video:
     """A file that pictures are added to."""
+
+    look = 0
 
     def __init__(self, path: Path, fps: int) -> None:
         import imageio.v2 as imageio
@@ -162,6 +199,9 @@ class Window:
 
         self.pygame: Any = pygame
         self.fps: float = fps
+        self.look = 0
+        self.ends = pygame.K_q, pygame.K_ESCAPE
+        self.speeds = {pygame.K_UP: 2.0, pygame.K_DOWN: 0.5}
         self.surface: Any = None
         self.clock = pygame.time.Clock()
         try:
@@ -185,21 +225,68 @@ class Window:
         return self._keys()
 
     def _keys(self) -> bool:
-        """Acts on keys, and waits while paused."""
-        pygame, paused = self.pygame, False
+        """Acts on events, and waits while paused."""
+        paused = False
         while True:
-            for event in pygame.event.get():
-                key = event.key if event.type == pygame.KEYDOWN else None
-                if event.type == pygame.QUIT or key in (pygame.K_q, pygame.K_ESCAPE):
+            for event in self.pygame.event.get():
+                key = event.key if event.type == self.pygame.KEYDOWN else None
+                if event.type == self.pygame.QUIT or key in self.ends:
                     return False
-                if key == pygame.K_SPACE:
+                if key == self.pygame.K_SPACE:
                     paused = not paused
-                if key in (pygame.K_UP, pygame.K_DOWN):
-                    self.fps = min(480.0, max(1.0, self.fps * (2 if key == pygame.K_UP else 0.5)))
+                if key in self.speeds:
+                    self.fps = min(480.0, max(1.0, self.fps * self.speeds[key]))
+                if key is not None and self.pygame.K_F1 <= key <= self.pygame.K_F12:
+                    self.look = key - self.pygame.K_F1
+                self.note(event)
             if not paused:
                 return True
             self.clock.tick(30)
 
+    def note(self, event: Any) -> None:
+        """What else an event means; nothing to one who only watches."""
+
     def close(self) -> None:
         """Closes the window."""
         self.pygame.quit()
+
+
+class PlayWindow(Window):
+    """A window that also notes what a person's hands do. Its letters and arrows are the game's; only Escape ends."""
+
+    def __init__(self, fps: int) -> None:
+        super().__init__(fps)
+        pygame = self.pygame
+        self.ends = (pygame.K_ESCAPE,)
+        self.speeds = {pygame.K_PLUS: 1.25, pygame.K_EQUALS: 1.25, pygame.K_KP_PLUS: 1.25}
+        self.speeds |= {pygame.K_MINUS: 0.8, pygame.K_KP_MINUS: 0.8}
+        self.pressed: list[str] = []
+        self.down: set[str] = set()
+        self.click: tuple[float, float] | None = None
+        self.mouse = (0.0, 0.0)
+        self.size = (1, 1)
+
+    def show(self, picture: np.ndarray, title: str) -> bool:
+        """As a `Window`."""
+        self.size = picture.shape[1], picture.shape[0]
+        return super().show(picture, title)
+
+    def note(self, event: Any) -> None:
+        """Keys and mouse."""
+        pygame = self.pygame
+        if event.type == pygame.KEYDOWN:
+            self.pressed.append(pygame.key.name(event.key))
+            self.down.add(pygame.key.name(event.key))
+        elif event.type == pygame.KEYUP:
+            self.down.discard(pygame.key.name(event.key))
+        elif event.type in (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN):
+            shown = self.surface.get_size()
+            self.mouse = event.pos[0] * self.size[0] / shown[0], event.pos[1] * self.size[1] / shown[1]
+            if event.type == pygame.MOUSEBUTTONDOWN and event.button in (1, 3):
+                self.click = self.mouse
+
+    def hands(self) -> Hands:
+        """What was done since the last call."""
+        done = Hands(tuple(self.pressed), frozenset(self.down | set(self.pressed)), self.click, self.mouse)
+        self.pressed, self.click = [], None
+        return done

@@ -29,7 +29,7 @@ class Scene:
     def __init__(self, state: Any, params: Any, team: int = -1, scale: float = 1.0, top: float = -99.0) -> None:
         self.state, self.params, self.team, self.scale, self.top = state, params, team, scale, top
         self.kind, self.faction = np.asarray(params.slot_kind), np.asarray(params.slot_faction)
-        self.x, self.y = np.asarray(state.x), np.asarray(state.y)
+        self.x, self.y = np.asarray(state.x, float).tolist(), np.asarray(state.y, float).tolist()
         self.health = np.asarray(state.health)
         self.tick = int(state.tick)
         self.team_size = int(params.team_size)
@@ -76,7 +76,7 @@ class Scene:
 
     def at(self, unit: int) -> tuple[float, float]:
         """Where a unit stands."""
-        return float(self.x[unit]), float(self.y[unit])
+        return self.x[unit], self.y[unit]
 
     def color(self, unit: int) -> Color:
         """Of a unit's side."""

@@ -38,6 +38,7 @@ def paint_units(canvas: "Canvas", scene: Scene) -> None:
         else:
             _creature(canvas, scene, unit, kind)
     for unit in order:
+        _marks(canvas, scene, unit)
         _bars(canvas, scene, unit)
 
 
@@ -61,15 +62,16 @@ def _hero(canvas: "Canvas", scene: Scene, unit: int) -> None:
     canvas.circle((x, y), 1.14 * radius, WHITE)
     canvas.circle((x, y), radius, color)
     hero_symbol(canvas, int(scene.state.hero[seat]), (x, y), 0.92 * radius)
-    _effects(canvas, scene, unit, radius)
-    _recall(canvas, scene, seat, (x, y), radius)
 
 
-def _effects(canvas: "Canvas", scene: Scene, unit: int, radius: float) -> None:
-    """Shield: a ring. Slow: frost. Burn: flames. Stun: stars above."""
-    state, (x, y) = scene.state, scene.at(unit)
+def _marks(canvas: "Canvas", scene: Scene, unit: int) -> None:
+    """Shield: a ring. Slow: frost. Burn: flames. Stun: stars above. Of a hero, its recall."""
+    state, (x, y), hero = scene.state, scene.at(unit), scene.kind[unit] == data.HERO
+    radius = scene.scale * (HERO_RADIUS if hero else 1.2 * CREEP_RADIUS)
+    if hero:
+        _recall(canvas, scene, scene.seat(unit), (x, y), radius)
     if state.shield[unit] > 0:
-        canvas.circle((x, y), 1.5 * radius, WHITE, alpha=60)
+        canvas.circle((x, y), 1.5 * radius, WHITE, alpha=34)
         canvas.circle((x, y), 1.5 * radius, mix(BLUE, WHITE, 0.7), width=0.12 * radius)
     if state.slow[unit] > 0:
         for turn in np.arange(6) * np.pi / 3 + 0.5:
@@ -125,8 +127,6 @@ def _creature(canvas: "Canvas", scene: Scene, unit: int, kind: int) -> None:
             canvas.rectangle((x - radius, y - radius), (x + radius, y + radius), paint, radius=0.3 * size)
     else:
         _beast(canvas, (x, y), size * (3.2 if kind == data.BOSS else 1.35), dark, light)
-    if scene.state.stun[unit] > 0 or scene.state.burn_ticks[unit] > 0 or scene.state.slow[unit] > 0:
-        _effects(canvas, scene, unit, 1.2 * size)
 
 
 def _beast(canvas: "Canvas", at: Spot, size: float, dark: Color, light: Color) -> None:

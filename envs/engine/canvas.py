@@ -5,6 +5,7 @@ larger and scaled down, so that edges are smooth. An `alpha` below 255 lets what
 opens a display unless a window is asked for.
 """
 
+import math
 import os
 from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
@@ -110,16 +111,13 @@ class Canvas:
         small = pygame.image.frombuffer(pixels.tobytes(), (columns, rows), "RGBA")
         self._large.blit(pygame.transform.smoothscale(small, box.size), box.topleft)
 
-    def _layer(self, box: Any, color: Color, alpha: int, paint: Callable[[Any, Any, Any], None]) -> None:
-        """Calls `paint(surface, offset, color)`, on a layer as large as a box of the surface if it is translucent."""
-        if alpha >= 255:
-            paint(self._large, np.zeros(2), color)
-            return
+    def _through(self, box: Any, color: Color, alpha: int, paint: Callable[[Any, Any, float, float], None]) -> None:
+        """Calls `paint(surface, color, left, top)` on a layer over a box of the surface, and lays it on translucent."""
         box = box.clip(self._large.get_clip())
         if box.width <= 0 or box.height <= 0:
             return
         layer = pygame.Surface(box.size, pygame.SRCALPHA)
-        paint(layer, np.array(box.topleft), (*color, alpha))
+        paint(layer, (*color, alpha), *box.topleft)
         self._large.blit(layer, box.topleft)
 
     def rectangle(
@@ -130,21 +128,27 @@ class Canvas:
         left, top = round(min(x0, x1)), round(min(y0, y1))
         box = pygame.Rect(left, top, max(1, round(max(x0, x1)) - left), max(1, round(max(y0, y1)) - top))
         edge, corners = self._length(width) if width else 0, self._length(radius) if radius else 0
+        if alpha >= 255:
+            pygame.draw.rect(self._large, color, box, edge, border_radius=corners)
+            return
 
-        def paint(surface: Any, offset: Any, ink: Any) -> None:
-            pygame.draw.rect(surface, ink, box.move(*-offset.astype(int)), edge, border_radius=corners)
+        def paint(surface: Any, ink: Any, left: float, top: float) -> None:
+            pygame.draw.rect(surface, ink, box.move(-left, -top), edge, border_radius=corners)
 
-        self._layer(box, color, alpha, paint)
+        self._through(box, color, alpha, paint)
 
     def circle(self, center: Point, radius: float, color: Color, width: float = 0, alpha: int = 255) -> None:
         """`width` 0 fills it, else draws its edge."""
-        spot, reach = np.asarray(self._at(center)), self._length(radius)
+        (x, y), reach = self._at(center), self._length(radius)
         edge = self._length(width) if width else 0
+        if alpha >= 255:
+            pygame.draw.circle(self._large, color, (x, y), reach, edge)
+            return
 
-        def paint(surface: Any, offset: Any, ink: Any) -> None:
-            pygame.draw.circle(surface, ink, tuple(spot - offset), reach, edge)
+        def paint(surface: Any, ink: Any, left: float, top: float) -> None:
+            pygame.draw.circle(surface, ink, (x - left, y - top), reach, edge)
 
-        self._layer(_around([spot], reach), color, alpha, paint)
+        self._through(_around([(x, y)], reach), color, alpha, paint)
 
     def arc(self, center: Point, radius: float, start: float, end: float, color: Color, width: float) -> None:
         """A part of a circle's edge, between two angles in turns, clockwise from the top of the picture."""
@@ -161,23 +165,26 @@ class Canvas:
     def lines(self, points: Sequence[Point], color: Color, width: float) -> None:
         """A stroke through the points, round at joints and ends."""
         thickness = self._length(width)
-        spots = [np.asarray(self._at(point)) for point in points]
-        for start, end in pairwise(spots):
-            along = end - start
-            across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9) * thickness / 2
-            corners = [start + across, end + across, end - across, start - across]
-            pygame.draw.polygon(self._large, color, [tuple(corner) for corner in corners])
+        spots = [self._at(point) for point in points]
+        for (x0, y0), (x1, y1) in pairwise(spots):
+            half = thickness / 2 / max(math.hypot(x1 - x0, y1 - y0), 1e-9)
+            dx, dy = (y0 - y1) * half, (x1 - x0) * half
+            corners = [(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)]
+            pygame.draw.polygon(self._large, color, corners)
         for spot in spots:
-            pygame.draw.circle(self._large, color, tuple(spot), thickness / 2)
+            pygame.draw.circle(self._large, color, spot, thickness / 2)
 
     def polygon(self, points: Sequence[Point], color: Color, alpha: int = 255) -> None:
         """Filled."""
-        spots = [np.asarray(self._at(point)) for point in points]
+        spots = [self._at(point) for point in points]
+        if alpha >= 255:
+            pygame.draw.polygon(self._large, color, spots)
+            return
 
-        def paint(surface: Any, offset: Any, ink: Any) -> None:
-            pygame.draw.polygon(surface, ink, [tuple(spot - offset) for spot in spots])
+        def paint(surface: Any, ink: Any, left: float, top: float) -> None:
+            pygame.draw.polygon(surface, ink, [(x - left, y - top) for x, y in spots])
 
-        self._layer(_around(spots, 1), color, alpha, paint)
+        self._through(_around(spots, 1), color, alpha, paint)
 
     def arrow(self, start: Point, end: Point, color: Color, width: float) -> None:
         """A stroke with a head at `end`, three strokes wide."""
@@ -249,7 +256,8 @@ class Canvas:
             self._screen = None
 
 
-def _around(spots: Sequence[Any], reach: float) -> Any:
+def _around(spots: Sequence[Point], reach: float) -> Any:
     """The rectangle around some spots and what lies within reach of them."""
-    low, high = np.min(spots, axis=0) - reach - 1, np.max(spots, axis=0) + reach + 2
-    return pygame.Rect(*low.astype(int), *(high - low).astype(int))
+    left, top = (math.floor(min(spot[axis] for spot in spots) - reach) - 1 for axis in (0, 1))
+    right, bottom = (math.ceil(max(spot[axis] for spot in spots) + reach) + 1 for axis in (0, 1))
+    return pygame.Rect(left, top, right - left, bottom - top)
