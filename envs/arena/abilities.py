@@ -109,6 +109,14 @@ def is_due(state, seat):
 
 
 @rule
+def count_due(state, params):
+    """How many spells take effect this tick; mostly none, which spares every unit the question."""
+    state.num_due = np.int32(0)
+    for seat in range(2 * params.team_size):
+        state.num_due += np.int32(1) if is_due(state, seat) else np.int32(0)
+
+
+@rule
 def touches(state, params, seat, ability, unit):
     """Whether a unit stands where a spell takes effect, whoever's it is."""
     radius = params.ability_radius[ability]
@@ -123,7 +131,7 @@ def touches(state, params, seat, ability, unit):
 @rule
 def suffer(state, params, index):
     """What the spells due this tick do to one unit."""
-    if state.health[index] <= 0:
+    if state.num_due == 0 or state.health[index] <= 0:
         return
     kind = params.slot_kind[index]
     if is_structure(kind) or kind == data.WARD:

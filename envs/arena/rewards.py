@@ -86,8 +86,20 @@ def judge_hero(state, params, index):
 
 
 @rule
+def is_besieged(state, params, team):
+    """Whether a structure of the enemy was hurt this tick."""
+    first = first_unit(params, 1 - team) + params.team_size
+    for unit in range(first, first + params.structures):
+        if state.hurt[unit] > 0:
+            return True
+    return False
+
+
+@rule
 def judge_siege(state, params, index):
     """A team's terms, the same for each of its heroes."""
+    if not is_besieged(state, params, index):
+        return
     core, others = siege_of(state, params, index, True), siege_of(state, params, index, False)
     for rank in range(params.team_size):
         seat = index * params.team_size + rank

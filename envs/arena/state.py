@@ -143,6 +143,7 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("spell_victim", i32, h),
         ("spell_x", real, h),
         ("spell_y", real, h),
+        ("num_due", i32),  # spells that take effect this tick
         ("cast_tick", i32, h),  # when the last spell took effect; for drawing
         ("hit_tick", i32, (*h, size.team_size)),  # when enemy j last hurt it
         ("known_tick", i32, h),  # when the enemy last saw it

@@ -163,6 +163,7 @@ def deal(state, params):
     state.waves = np.int32(0)
     state.boss_back = params.boss_period
     state.num_events = np.int32(0)
+    state.num_due = np.int32(0)
     for place in range(EVENTS):
         for i in range(4):
             state.event[place, i] = np.int32(0)
@@ -196,9 +197,10 @@ def _step(size: Size) -> list[Any]:
         (combat.pulse, all_units), (combat.pulse_hero, seats),
         (abilities.cast, seats), (combat.acquire, all_units),
         (movement.steer, all_units), (movement.move, all_units),
-        (combat.attack, all_units), combat.strike, (abilities.suffer, all_units), (combat.endure, all_units),
-        (abilities.end_spells, seats), objectives.settle_deaths,
-        waves.place_wards, waves.count_time, (waves.spawn, all_units), waves.boss_arrived,
+        (combat.attack, all_units), combat.strike, abilities.count_due, (abilities.suffer, all_units),
+        (combat.endure, all_units),
+        (abilities.end_spells, seats), objectives.settle_deaths, waves.place_wards, waves.count_time,
+        (waves.spawn, all_units), waves.boss_arrived,
         (economy.grow, seats), objectives.judge, *_look(size),
         (rewards.judge_hero, seats), (rewards.judge_siege, 2), (rewards.weigh, seats), rewards.share_rewards,
     ]  # fmt: skip

@@ -23,6 +23,7 @@ from envs.registration import load_world
 from tests.games import WORLDS, batch, build, play, random_actions
 
 IDS = [name for name in WORLDS if name.startswith("quintet/")]
+ARENAS = ("quintet/Arena-v0", "quintet/Duel-v0")
 
 
 def run(*arguments: str, **environ: str) -> str:
@@ -218,7 +219,8 @@ def tabled() -> list[float]:
 
 @pytest.mark.parametrize("id", IDS)
 def test_make_and_world_0_of_a_batch_play_the_same_ten_episodes(id: str) -> None:
-    single, many = gymnasium.make(id), envs.make_vec(id, 3, seed=11)
+    options = {"minutes": 0.5} if id in ARENAS else {}
+    single, many = gymnasium.make(id, **options), envs.make_vec(id, 3, seed=11, seats=(0,), **options)
     actions = random_actions(many, 0)
     obs, _ = single.reset(seed=11)
     rows, _ = many.reset()
@@ -247,7 +249,7 @@ def test_every_world_passes_gymnasiums_checker(id: str) -> None:
 def test_gymnasiums_vector_maker_gives_numpy(id: str) -> None:
     vector = gymnasium.make_vec(id, num_envs=3)
     obs, _ = vector.reset(seed=1)
-    same, _ = envs.make_vec(id, 3).reset(seed=1)
+    same, _ = envs.make_vec(id, 3, seats=(0,)).reset(seed=1)
     assert isinstance(obs, np.ndarray) and np.array_equal(obs, same.numpy())
     assert vector.observation_space.contains(obs)
     obs, rewards, terminated, truncated, _ = vector.step(vector.action_space.sample())
