@@ -219,7 +219,7 @@ def tabled() -> list[float]:
 
 @pytest.mark.parametrize("id", IDS)
 def test_make_and_world_0_of_a_batch_play_the_same_ten_episodes(id: str) -> None:
-    options = {"minutes": 0.5} if id in ARENAS else {}
+    options: dict[str, Any] = {"minutes": 0.5} if id in ARENAS else {}
     single, many = gymnasium.make(id, **options), envs.make_vec(id, 3, seed=11, seats=(0,), **options)
     actions = random_actions(many, 0)
     obs, _ = single.reset(seed=11)
