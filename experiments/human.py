@@ -35,6 +35,8 @@ class Pilot(Protocol):
     """Steps a second that suit a person; 0: the world's own."""
     look: int
     """Of the picture, at the start."""
+    frames: int
+    """Pictures a step."""
 
     def act(self, hands: Hands, state: Any, mask: np.ndarray | None) -> np.ndarray | None:
         """One seat's action, or None to wait for the person.
@@ -46,8 +48,13 @@ class Pilot(Protocol):
         """
         ...
 
-    def mark(self, painter: Painter) -> None:
-        """Adds to the picture what only the player sees."""
+    def mark(self, painter: Painter, state: Any) -> None:
+        """Adds to the picture of a record what only the player sees."""
+        ...
+
+    def between(self, before: Any, after: Any, frame: int) -> Any:
+        """What to draw as picture `frame`, 1 to `frames` - 1, on the way from one record to the next."""
+        ...
 
 
 class Others(Protocol):
@@ -71,7 +78,7 @@ for a key; of two, the last one goes on."""
 class ArrowPilot:
     """Few actions, or one number that goes up and down, by the arrow keys."""
 
-    fps, look = 0, 0
+    fps, look, frames = 0, 0, 1
 
     def __init__(self, space: spaces.Space) -> None:
         self.space = space
@@ -94,8 +101,12 @@ class ArrowPilot:
         self.last = action
         return np.array(action, np.int64)
 
-    def mark(self, painter: Painter) -> None:
+    def mark(self, painter: Painter, state: Any) -> None:
         """Nothing."""
+
+    def between(self, before: Any, after: Any, frame: int) -> Any:
+        """The later one."""
+        return after
 
 
 def pilot_for(envs: Any, seat: int) -> Pilot:
@@ -118,10 +129,8 @@ def pilot_for(envs: Any, seat: int) -> Pilot:
     )
 
 
-def play(
-    envs: Any, row: int, pilot: Pilot, others: Others | None, screen: Any, seed: int, episodes: int, max_steps: int
-) -> list[tuple[float, int]]:
-    """Plays episodes of a batch of one world, a person at row `row`, and prints a line for each.
+class Game:
+    """A person at one seat of one world, before a screen.
 
     Args:
         envs: one world that resets in the step after an episode's end.
@@ -129,59 +138,78 @@ def play(
         pilot: turns hands into actions.
         others: plays the other rows; None if there are none.
         screen: `show(picture, title) -> go on`, `hands() -> Hands` and `look`, as `play.PlayWindow` has them.
-        seed: of the first episode.
-        episodes: to play; 0 for no end.
-        max_steps: at most; 0 for no end.
-
-    Returns:
-        (return, length) of each episode that ended.
     """
-    painter, played, total = Painter(envs), [], 0.0
-    screen.look = pilot.look
-    obs, infos = envs.reset(seed=seed)
-    for step in itertools.count(1):
-        action = _decide(envs, pilot, painter, screen, infos, row, f"episode {len(played) + 1} · return {total:.2f}")
-        if action is None or step == max_steps + 1:
-            return played
-        actions = others(obs, infos.get("action_mask")) if others else np.asarray(action)[None].copy()
-        actions[row] = action
-        obs, rewards, _, _, infos = envs.step(actions)
-        total += float(rewards[row])
-        if "episode" in infos:
-            played.append((float(infos["episode"]["r"][row]), int(infos["episode"]["l"][row])))
+
+    def __init__(self, envs: Any, row: int, pilot: Pilot, others: Others | None, screen: Any) -> None:
+        self.envs, self.row, self.pilot, self.others, self.screen = envs, row, pilot, others, screen
+        self.painter = Painter(envs)
+        self.before: Any = None
+        screen.look = pilot.look
+
+    def play(self, seed: int, episodes: int, max_steps: int) -> list[tuple[float, int]]:
+        """Plays `episodes` (0: no end) and at most `max_steps` (0: no end), and prints a line for each episode.
+
+        Returns:
+            (return, length) of each episode that ended.
+        """
+        played: list[tuple[float, int]] = []
+        total = 0.0
+        obs, infos = self.envs.reset(seed=seed)
+        for step in itertools.count(1):
+            action = self._decide(infos, f"episode {len(played) + 1} · return {total:.2f}")
+            if action is None or step == max_steps + 1:
+                break
+            self.before = self.envs.state[0].copy()
+            obs, reward, infos = self._step(obs, infos, action)
+            total += reward
+            if "episode" not in infos:
+                continue
+            played.append((float(infos["episode"]["r"][self.row]), int(infos["episode"]["l"][self.row])))
             print(f"episode {len(played)}: return {played[-1][0]:.2f} in {played[-1][1]} steps", flush=True)
             total = 0.0
-            if len(played) == episodes or not _linger(painter, screen, f"episode {len(played)} is over"):
-                return played
-    return played
+            if len(played) == episodes or not self._linger(f"episode {len(played)} is over"):
+                break
+        return played
 
+    def _step(self, obs: Any, infos: dict[str, Any], action: np.ndarray) -> tuple[Any, float, dict[str, Any]]:
+        actions = self.others(obs, infos.get("action_mask")) if self.others else action[None].copy()
+        actions[self.row] = action
+        obs, rewards, _, _, infos = self.envs.step(actions)
+        return obs, float(rewards[self.row]), infos
 
-def _decide(
-    envs: Any, pilot: Pilot, painter: Painter, screen: Any, infos: dict[str, Any], row: int, title: str
-) -> np.ndarray | None:
-    """Shows the world until the person has an action for it; None when the window closes."""
-    mask = infos.get("action_mask")
-    while screen.show(_picture(painter, pilot, screen.look), title):
-        hands = screen.hands()
-        action = pilot.act(hands, envs.state[0], None if mask is None else np.asarray(mask[row]))
-        if action is not None:
-            return action
-    return None
+    def _decide(self, infos: dict[str, Any], title: str) -> np.ndarray | None:
+        """Shows the world until the person has an action for it; None when the window closes."""
+        mask = infos.get("action_mask")
+        while self._show(title):
+            given = None if mask is None else np.asarray(mask[self.row])
+            action = self.pilot.act(self.screen.hands(), self.envs.state[0], given)
+            if action is not None:
+                return action
+        return None
 
+    def _show(self, title: str) -> bool:
+        """The pictures of a step, from the record before to the present one; whether to go on."""
+        now, before = self.envs.state[0], self.before
+        still = before is None or before.episode != now.episode or self.pilot.frames == 1
+        for frame in range(1, self.pilot.frames + 1):
+            state = now if still or frame == self.pilot.frames else self.pilot.between(before, now, frame)
+            if not self.screen.show(self._picture(state), title):
+                return False
+        return True
 
-def _picture(painter: Painter, pilot: Pilot, look: int) -> np.ndarray:
-    if painter.canvas is None:
-        return painter.picture()
-    painter.set_look(look)
-    painter.draw()
-    pilot.mark(painter)
-    return painter.canvas.pixels()
+    def _picture(self, state: Any) -> np.ndarray:
+        painter = self.painter
+        if painter.canvas is None:
+            return painter.picture()
+        painter.set_look(self.screen.look)
+        painter.draw(state)
+        self.pilot.mark(painter, state)
+        return painter.canvas.pixels()
 
-
-def _linger(painter: Painter, screen: Any, title: str, pictures: int = 20) -> bool:
-    """Shows the last picture for a while."""
-    last = painter.picture()
-    return all(screen.show(last, title) for _ in range(pictures))
+    def _linger(self, title: str, pictures: int = 20) -> bool:
+        """Shows the last picture for a while."""
+        last = self._picture(self.envs.state[0])
+        return all(self.screen.show(last, title) for _ in range(pictures))
 
 
 def by_policy(policy: Any, rows: int, seed: int) -> Others:

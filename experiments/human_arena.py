@@ -11,6 +11,8 @@ from experiments.pictures import Painter
 
 TOUCH = 1.2
 """Cells from a click within which a unit is meant."""
+LEAP = 3.0
+"""Cells that nobody walks in a step."""
 NEAR = 0.75
 """Steps of its own from its goal at which a hero stands still."""
 LOOK_AHEAD = 2
@@ -70,7 +72,7 @@ class HeroPilot:
     """Keeps the order between steps."""
 
     keys = KEYS
-    fps = 8
+    fps, frames = 24, 3
 
     def __init__(self, envs: Any, seat: int) -> None:
         self.envs, self.seat, self.order = envs, seat, Order()
@@ -90,11 +92,19 @@ class HeroPilot:
         action, self.order = decide(hands, self.order, sight)
         return action
 
-    def mark(self, painter: Painter) -> None:
+    def between(self, before: Any, after: Any, frame: int) -> Any:
+        """The later record, with those who walk still on their way; those who leap or rise are there at once."""
+        blend, share = after.copy(), frame / self.frames
+        dx, dy = after.x - before.x, after.y - before.y
+        walks = (np.abs(dx) + np.abs(dy) < LEAP) & (before.health > 0)
+        blend.x[walks], blend.y[walks] = (before.x + share * dx)[walks], (before.y + share * dy)[walks]
+        return blend
+
+    def mark(self, painter: Painter, state: Any) -> None:
         """A ring round the own hero, and a cross where it goes or round whom it attacks."""
         from envs.arena.draw import view_field
 
-        canvas, state = painter.canvas, self.envs.state[0]
+        canvas = painter.canvas
         if canvas is None:
             return
         params = self.envs.params[state.param]

@@ -33,9 +33,8 @@ class Painter:
         if self.canvas is not None:
             self.canvas.look = look
 
-    def draw(self) -> None:
-        """Paints a world on the canvas."""
-        state = self.envs.state[0]
+    def draw(self, state: Any) -> None:
+        """Paints a world's record on the canvas."""
         self.envs.world.draw(self.canvas, state, self.envs.params[state.param], self.tables)
 
     def picture(self) -> np.ndarray:
@@ -45,7 +44,7 @@ class Painter:
             InputError: the environment draws nothing.
         """
         if self.canvas is not None:
-            self.draw()
+            self.draw(self.envs.state[0])
             return self.canvas.pixels()
         envs = self.envs
         if "rgb_array" not in envs.metadata.get("render_modes", ()):

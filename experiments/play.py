@@ -89,7 +89,7 @@ def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
     row = options.seat if trained else 0
     print(f"{choice.id}, seat {options.seat} · {pilot.keys} · space: pause, Esc: end", flush=True)
     with contextlib.closing(PlayWindow(pilot.fps or envs.world.render_fps)) as screen:
-        human.play(envs, row, pilot, others, screen, options.seed, options.episodes, options.max_steps)
+        human.Game(envs, row, pilot, others, screen).play(options.seed, options.episodes, options.max_steps)
     envs.close()
     return 0
 

@@ -92,7 +92,8 @@ def _shot(canvas: "Canvas", scene: Scene, unit: int, at: tuple[float, float], al
     kind = scene.kind[unit]
     size = scene.scale * (0.42 if data.TOWER_1 <= kind <= data.TOWER_4 else 0.3 if kind == data.HERO else 0.17)
     color, length = mix(scene.color(unit), WHITE, 0.35), max(float(np.hypot(*along)), 1e-6)
-    tail = at[0] - 4 * size * along[0] / length, at[1] - 4 * size * along[1] / length
+    trail = min(5 * size, 0.5 * length)
+    tail = at[0] - trail * along[0] / length, at[1] - trail * along[1] / length
     canvas.line(tail, at, mix(color, NIGHT, 0.25), 0.7 * size)
     canvas.circle(at, 1.25 * size, INK)
     canvas.circle(at, size, mix(color, WHITE, 0.5))

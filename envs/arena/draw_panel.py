@@ -101,9 +101,10 @@ def _details(canvas: "Canvas", scene: Scene, seat: int, top: float, width: float
         ready = "not learnt" if not rank else "ready" if not wait else f"{wait / data.TICKS_PER_SECOND:.1f} s"
         y = top + 12 + 21 * number
         canvas.text("QWER"[number], (14, y), 18, GOLD if number == data.ULTIMATE else MANA, align="center")
-        canvas.text(f"{data.ABILITIES[ability].name}", (28, y), 18, TEXT if rank else FAINT)
-        canvas.text("|" * rank, (134, y), 16, FAINT)
-        canvas.text(ready, (170, y), 18, TEXT if rank and not wait else FAINT)
+        canvas.text(data.ABILITIES[ability].name, (28, y), 18, TEXT if rank else FAINT)
+        for place in range(rank):
+            canvas.circle((138 + 9 * place, y), 3, GOLD if number == data.ULTIMATE else MANA)
+        canvas.text(ready, (184, y), 18, TEXT if rank and not wait else FAINT)
     facts = (
         ("health", f"{int(state.health[unit])} / {int(state.max_health[unit])}"),
         ("mana", f"{int(state.mana[seat])} / {int(state.max_mana[seat])}"),

@@ -63,7 +63,7 @@ def _meadow(canvas: "Canvas", grid: np.ndarray) -> None:
 def _river(canvas: "Canvas", grid: np.ndarray) -> None:
     """Water with shores, and ripples here and there."""
     cells = list(_places(grid, RIVER))
-    for color, radius in ((SHORE, 1.15), (WATER, 0.95)):
+    for color, radius in ((SHORE, 1.3), (WATER, 1.06)):
         for x, y in cells:
             canvas.circle((x, y), radius, color)
     for (x, y), (dx, dy, size) in zip(cells, _jitter(), strict=False):

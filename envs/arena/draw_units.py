@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from envs.engine.canvas import Canvas
 
 Spot = tuple[float, float]
-HERO_RADIUS, CREEP_RADIUS = 0.78, 0.4
+HERO_RADIUS, CREEP_RADIUS = 0.84, 0.42
 HEALTH, HURT, MANA, TROUGH = (112, 178, 92), (214, 92, 72), (96, 156, 220), (38, 42, 50)
 STONES, STONES_DARK = (214, 208, 196), (150, 144, 134)
 
@@ -96,8 +96,9 @@ def _recall(canvas: "Canvas", scene: Scene, seat: int, at: Spot, radius: float) 
     """The part of the channel that is done, as an arc."""
     share = int(scene.state.recall[seat]) / max(int(scene.params.recall_ticks), 1)
     if share > 0:
-        canvas.circle(at, 2.0 * radius, mix(BLUE, WHITE, 0.5), alpha=70)
-        canvas.arc(at, 2.0 * radius, 0, min(share, 1), WHITE, 0.22 * radius)
+        canvas.circle(at, 1.9 * radius, mix(BLUE, WHITE, 0.5), alpha=36)
+        canvas.circle(at, 1.9 * radius, mix(BLUE, WHITE, 0.7), width=0.1 * radius)
+        canvas.arc(at, 1.85 * radius, 0, min(share, 1), mix(BLUE, WHITE, 0.2), 0.24 * radius)
 
 
 def _ghosts(canvas: "Canvas", scene: Scene) -> None:
@@ -201,14 +202,14 @@ def _bars(canvas: "Canvas", scene: Scene, unit: int) -> None:
         return
     half, height, above = 0.5, 0.17, 0.72
     if data.TOWER_1 <= kind <= data.ANCIENT or kind == data.BOSS:
-        half, height, above = 1.1, 0.26, 2.1 if kind == data.ANCIENT else 1.6
+        half, height, above = 1.1, 0.26, 1.6 if kind <= data.BARRACKS else 2.2
     half, height, above = half * scene.scale, height * scene.scale, above * scene.scale
     bar(canvas, (x - half, y - above), (2 * half, height), share, scene.color(unit))
 
 
 def _hero_bars(canvas: "Canvas", scene: Scene, unit: int, share: float) -> None:
     seat, (x, y), size = scene.seat(unit), scene.at(unit), scene.scale
-    left, top, width = x - 1.0 * size, max(y - 1.95 * size, scene.top + 0.2), 2.35 * size
+    left, top, width = x - 0.8 * size, max(y - 1.85 * size, scene.top + 0.2), 2.05 * size
     mana = int(scene.state.mana[seat]) / max(int(scene.state.max_mana[seat]), 1)
     canvas.rectangle((left - 0.1 * size, top - 0.1 * size), (left + width + 0.1 * size, top + 0.66 * size), TROUGH,
                      radius=0.1 * size)  # fmt: skip

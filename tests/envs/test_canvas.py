@@ -92,6 +92,81 @@ def test_an_unknown_alignment_is_named(align: str) -> None:
         Canvas((20, 20)).text("x", (0, 0), 10, align=align)
 
 
+def test_a_box_is_all_that_its_view_paints() -> None:
+    canvas = Canvas((100, 60))
+    canvas.view(0, 2, 2, 0, box=(20, 10, 40, 40))
+    assert canvas.pixel() == pytest.approx(2 / 40)
+    canvas.fill(INK)
+    canvas.circle((2, 1), 0.5, RED)
+    picture = canvas.pixels()
+    assert picture[11, 21].tolist() == list(INK) and picture[30, 58].tolist() == list(RED)
+    assert (picture[:10] == PAPER).all() and (picture[:, :20] == PAPER).all() and (picture[:, 60:] == PAPER).all()
+
+
+@pytest.mark.parametrize("shape", ["circle", "rectangle", "polygon"])
+def test_translucent_shapes_let_through_what_lies_below(shape: str) -> None:
+    canvas = Canvas((40, 40))
+    canvas.fill((0, 0, 0))
+    if shape == "circle":
+        canvas.circle((20, 20), 10, (200, 100, 0), alpha=128)
+    elif shape == "rectangle":
+        canvas.rectangle((10, 10), (30, 30), (200, 100, 0), radius=3, alpha=128)
+    else:
+        canvas.polygon([(10, 10), (30, 10), (30, 30), (10, 30)], (200, 100, 0), alpha=128)
+    picture = canvas.pixels().astype(int)
+    assert np.abs(picture[20, 20] - (100, 50, 0)).max() <= 2 and picture[3, 3].tolist() == [0, 0, 0]
+    canvas.circle((-50, -50), 5, RED, alpha=128)
+    assert (canvas.pixels() == picture).all()
+
+
+def test_an_arc_begins_at_the_top_and_goes_clockwise() -> None:
+    for bottom, top in ((40, 0), (0, 40)):
+        canvas = Canvas((40, 40))
+        canvas.view(0, bottom, 40, top)
+        canvas.arc((20, 20), 15, 0, 0.25, RED, 3)
+        red = (canvas.pixels() == RED).all(axis=2)
+        assert red[:20, 20:].sum() > 30 and not red[24:].any() and not red[:, :16].any()
+
+
+def test_a_backdrop_is_painted_once() -> None:
+    canvas, painted = Canvas((20, 20)), []
+
+    def paint() -> None:
+        painted.append(1)
+        canvas.fill(RED)
+
+    for key in ("a", "b", "a"):
+        canvas.backdrop(key, paint)
+        assert (canvas.pixels() == RED).all()
+        canvas.circle((10, 10), 5, BLUE)
+    assert len(painted) == 2
+
+
+def test_a_shade_is_as_thick_as_its_grid_says() -> None:
+    canvas = Canvas((40, 20))
+    canvas.fill((200, 200, 200))
+    canvas.shade((0, 0), (40, 20), np.array([[0, 255]]), (0, 0, 0))
+    row = canvas.pixels()[10, :, 0].astype(int)
+    assert row[0] > 190 and row[-1] < 10 and (np.diff(row) <= 0).all()
+
+
+def test_large_pictures_have_text_as_wide_as_small_ones() -> None:
+    small, large = Canvas((100, 40)), Canvas((1000, 800))
+    assert small.text_width("words", 24) == pytest.approx(large.text_width("words", 24), rel=0.1)
+
+
+def test_function_keys_choose_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pygame
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    canvas = Canvas((60, 40), window="test", fps=1000)
+    assert canvas.look == 0
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_F3))
+    canvas.show()
+    assert canvas.look == 2 and not canvas.closed
+    canvas.close()
+
+
 def test_a_window_opens_shows_and_closes() -> None:
     canvas = Canvas((60, 40), window="test", fps=1000)
     canvas.show()

@@ -144,6 +144,16 @@ def test_numbers_buy_where_the_shop_is_the_players() -> None:
     assert decide(Hands(("3",)), Order(), sight_of(duel()))[0][0] == ATTACK
 
 
+def test_walkers_are_drawn_on_their_way_and_leapers_where_they_are() -> None:
+    world = duel()
+    before, params, _ = game(world)
+    after = before.copy()
+    after.x[0], after.x[1] = before.x[0] + 0.6, before.x[1] + 5
+    batch = SimpleNamespace(params=np.array([params]).view(np.recarray))
+    blend = HeroPilot(batch, 0).between(before, after, 1)
+    assert blend.x[0] == pytest.approx(before.x[0] + 0.2) and blend.x[1] == after.x[1]
+
+
 def test_ways_lead_round_walls() -> None:
     cells = np.zeros((6, 8), np.uint8)
     cells[1:, 3] = 1
@@ -208,14 +218,17 @@ def test_an_episode_by_hand_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 class Waiter:
     """Never does anything."""
 
-    keys, fps, look = "", 0, 0
+    keys, fps, look, frames = "", 0, 0, 1
 
     def act(self, hands: Hands, state: Any, mask: np.ndarray | None) -> np.ndarray:
         """The first verb."""
         assert mask is not None and mask.ndim == 1
         return np.zeros(2, np.int64)
 
-    def mark(self, painter: Painter) -> None:
+    def mark(self, painter: Painter, state: Any) -> None:
+        """Nothing."""
+
+    def between(self, before: Any, after: Any, frame: int) -> Any:
         """Nothing."""
 
 
@@ -227,7 +240,7 @@ def test_others_play_the_other_seats(monkeypatch: pytest.MonkeyPatch) -> None:
     press(monkeypatch, {})
     world = replace(probe_worlds.two_seats(), draw=lambda canvas, state, params, tables: canvas.fill((9, 9, 9)))
     batch = envs.make_vec(world, 1, autoreset_mode="NextStep")
-    human.play(batch, 1, Waiter(), act, play.PlayWindow(480), 0, 1, 3)
+    human.Game(batch, 1, Waiter(), act, play.PlayWindow(480)).play(0, 1, 3)
     assert batch.state.action[0, :, 0].tolist() == [probe_worlds.MOVE, probe_worlds.WAIT]
 
 
