@@ -211,9 +211,13 @@ def wanted_item(state, params, seat):
 
 @rule
 def grow(state, params, index):
-    """Return from death, level-ups, skills and the shop of one hero."""
+    """Return from death, the end of a recall, level-ups, skills and the shop of one hero."""
     unit = unit_of(params, index)
     changed = False
+    if state.recall[index] >= params.recall_ticks:
+        state.recall[index] = np.int32(0)
+        state.x[unit] = state.home_x[unit]
+        state.y[unit] = state.home_y[unit]
     if state.health[unit] <= 0 and state.respawn[index] > 0:
         state.respawn[index] -= np.int32(1)
         if state.respawn[index] == 0:
