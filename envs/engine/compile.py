@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.engine.driver import constants, driver_source, num_phases
-from envs.engine.rules import DEBUG, Rule, World, param_records, plain, real, record_dtype
+from envs.engine.rules import DEBUG, JIT_OPTIONS, Rule, World, param_records, plain, real, record_dtype
 
 KEPT_DRIVERS = 16
 """Folders a world keeps in the cache; the least recently used go first."""
@@ -69,11 +69,10 @@ def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any])
     from envs.engine.linking import in_one_piece
 
     path, cached = _driver_file(world.name, digest, source)
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     namespace |= {
-        "jit": numba.njit(**options),
-        "jit_part": numba.njit(**options, forceinline=num_phases(world) < SMALL_WORLD),
-        "jit_cached": lambda function: in_one_piece(numba.njit(**options, cache=cached)(function)),
+        "jit": numba.njit(**JIT_OPTIONS),
+        "jit_part": numba.njit(**JIT_OPTIONS, forceinline=num_phases(world) < SMALL_WORLD),
+        "jit_cached": lambda function: in_one_piece(numba.njit(**JIT_OPTIONS, cache=cached)(function)),
     }
     spec = importlib.util.spec_from_file_location(f"quintet_driver_{digest}", path)
     assert spec is not None and spec.loader is not None
@@ -129,7 +128,7 @@ def fingerprint(world: World, source: str, rules: dict[str, Rule]) -> str:
     """A hash of all that is compiled into the world's driver, 16 hex digits."""
     import numba
 
-    versions = f"{sys.version} {np.__version__} {numba.__version__} {real.__name__}"
+    versions = f"{sys.version} {np.__version__} {numba.__version__} {real.__name__} {JIT_OPTIONS}"
     digest = hashlib.sha256(versions.encode())
     digest.update(source.encode())
     digest.update(repr((record_dtype(world).descr, param_records(world).dtype.descr)).encode())

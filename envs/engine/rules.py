@@ -44,6 +44,11 @@ INFO_KEYS = ("r", "l", "t", "episode", "action_mask", "reward_terms", "final_obs
 """What infos hold already, so no statistic has such a name."""
 
 
+JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+"""Of numba, for all that is compiled. Nothing allocates, so arrays are passed without counting references, which is an
+atomic instruction for each array that a rule is given."""
+
+
 def rule(function: F) -> F:
     """Marks a scalar function as a rule: compiled by numba, callable from other rules on the CPU and on CUDA.
 
@@ -53,7 +58,7 @@ def rule(function: F) -> F:
         return function
     from numba import njit
 
-    return njit(error_model="numpy", nogil=True)(function)  # pyright: ignore[reportReturnType]
+    return njit(**JIT_OPTIONS)(function)  # pyright: ignore[reportReturnType]
 
 
 def plain(function: Rule) -> Callable[..., Any]:
