@@ -128,6 +128,7 @@ def _world(name: str, map: Map, team_size: int, options: dict[str, Any]) -> Worl
         name=name,
         state=state_dtype(size, map.height // 2),
         params=params,
+        fixed=FIXED_NUMBERS,
         tables={"cells": map.cells, "flow": map.flow},
         reset=_reset(size),
         step=_step(size),
@@ -259,14 +260,14 @@ def _lineup(lineup: str | Sequence[str], team_size: int) -> tuple[int, np.ndarra
     return FIXED, np.array(numbers * (2 * team_size // len(names)), np.int32)
 
 
-INDICES = ("team_size", "team_units", "half_units", "units", "structures", "lanes", "camps", "core", "width", "height",
-           "half_width", "half_height", "slot_kind", "slot_faction", "slot_rank", "slot_lane", "kind_sight",
-           "hero_build", "hero_skill")  # fmt: skip
+FIXED_NUMBERS = ("team_size", "team_units", "half_units", "units", "structures", "lanes", "camps", "boss", "core",
+                 "width", "height", "half_width", "half_height")  # fmt: skip
+FIXED_TABLES = ("slot_kind", "slot_faction", "slot_rank", "slot_lane", "kind_sight", "hero_build", "hero_skill")
 """Params by which rules index: what the map and the tables of data.py make of them, and nothing else."""
 
 
 def _validate(state: np.ndarray, params: np.ndarray, built: np.ndarray) -> None:
-    for name in INDICES:
+    for name in FIXED_TABLES:
         if not (params[name] == built[name][0]).all():
             raise ValueError(f"params.{name} is given by the map and the tables; it can't be changed in a built world")
     for name, least in (("wave_period", 1), ("ward_period", 1), ("recall_ticks", 1)):

@@ -58,7 +58,7 @@ def _plain_kernels(source: str, namespace: dict[str, Any]) -> Kernels:
     def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
         return np.errstate(over="ignore")(function)
 
-    namespace |= {"jit": identity, "jit_part": identity, "jit_cached": quiet}
+    namespace |= {"jit": identity, "jit_part": identity, "jit_cached": quiet, "fixed": identity}
     exec(compile(source, "<driver>", "exec"), namespace)
     return Kernels(*(namespace[name] for name in Kernels._fields))
 
@@ -66,12 +66,14 @@ def _plain_kernels(source: str, namespace: dict[str, Any]) -> Kernels:
 def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any]) -> Kernels:
     import numba
 
+    from envs.engine.fixed import fixing
     from envs.engine.linking import in_one_piece
 
     path, cached = _driver_file(world.name, digest, source)
     namespace |= {
         "jit": numba.njit(**JIT_OPTIONS),
         "jit_part": numba.njit(**JIT_OPTIONS, forceinline=num_phases(world) < SMALL_WORLD),
+        "fixed": fixing(param_records(world), world.fixed),
         "jit_cached": lambda function: in_one_piece(numba.njit(**JIT_OPTIONS, cache=cached)(function)),
     }
     spec = importlib.util.spec_from_file_location(f"quintet_driver_{digest}", path)
@@ -132,6 +134,7 @@ def fingerprint(world: World, source: str, rules: dict[str, Rule]) -> str:
     digest = hashlib.sha256(versions.encode())
     digest.update(source.encode())
     digest.update(repr((record_dtype(world).descr, param_records(world).dtype.descr)).encode())
+    digest.update(repr([(name, param_records(world)[name][0].item()) for name in world.fixed]).encode())
     digest.update(repr([(name, table.dtype.descr) for name, table in world.tables.items()]).encode())
     digest.update(repr((world.observation_space.dtype, world.observation_space.shape)).encode())
     seen: set[int] = set()

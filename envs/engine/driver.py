@@ -92,7 +92,7 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
     if mode == RESET:
         for world in range(first, last):
             state = records[world]
-            params = params_rows[state.param]
+            params = {params_row}
             if state.ended == MARKED:
                 {clear_terms}
                 state.episode += np.int32(1)
@@ -103,7 +103,7 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
     num_ended = 0
     for world in range(first, last):
         state = records[world]
-        params = params_rows[state.param]
+        params = {params_row}
         row = world * {num_rows}
         starts = False
         if state.ended == PLAYING:
@@ -166,6 +166,7 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
     seat_of_row = "0" if world.num_seats == 1 else "seats[k]"
     source = TEMPLATE.format(
         name=world.name,
+        params_row="fixed(params_rows[state.param])" if world.fixed else "params_rows[state.param]",
         results="actions, obs, rewards, terminated, truncated, mask, final_obs, returns, lengths, statistics",
         num_seats=world.num_seats,
         num_rows="1" if world.num_seats == 1 else "seats.shape[0]",

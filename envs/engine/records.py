@@ -88,6 +88,9 @@ class Records:
         for name, high in {"param": len(params) - 1, "control": levels, "next_control": levels}.items():
             if state[name].min() < 0 or state[name].max() > high:
                 raise ValueError(f"the saved state has {name} outside 0..{high}; it is damaged")
+        for name in self.world.fixed:
+            if (params[name] != self.params[name][0]).any():
+                raise ValueError(f"params.{name} is fixed when a world is built; it can't be changed")
         if self.world.validate is not None:
             self.world.validate(state, params)
 

@@ -127,6 +127,8 @@ class World:
     """One seat's: Discrete, MultiDiscrete or a one-dimensional Box."""
     params: np.ndarray | None = None
     """`[R]` records of tunables; world i starts with row i % R."""
+    fixed: tuple[str, ...] = ()
+    """Fields of `params`, scalar and the same in every row, that stay as built: constants in the compiled rules."""
     tables: dict[str, np.ndarray] = field(default_factory=dict)
     """Flat one-dimensional arrays (map cells, costs, unit data) by name.
 
@@ -162,6 +164,7 @@ class World:
 
     def __post_init__(self) -> None:
         self._check_state()
+        self._check_fixed()
         self._check_scripted()
         self._check_statistics()
         self._check_reward_terms()
@@ -186,6 +189,13 @@ class World:
         for key, table in self.tables.items():
             if table.ndim != 1:
                 raise ValueError(f"{self.name}: table {key!r} must be flat, got shape {table.shape}; use .ravel()")
+
+    def _check_fixed(self) -> None:
+        for name in self.fixed:
+            if self.params is None or name not in (self.params.dtype.names or ()):
+                raise ValueError(f"{self.name}: fixed names {name!r}, which is no field of params")
+            if self.params.dtype[name].shape or (self.params[name] != self.params[name][0]).any():
+                raise ValueError(f"{self.name}: params.{name} is fixed, so it is one number, the same in every row")
 
     def _check_scripted(self) -> None:
         if self.scripted is None:
