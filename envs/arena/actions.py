@@ -10,7 +10,6 @@ from envs.arena.state import (
     ATTACK,
     BUY,
     CAST,
-    HOME_ROWS,
     HOSTILE_ROWS,
     LEARN,
     MOVE,
@@ -64,45 +63,58 @@ def find_targets(state, params, index):
         state.row[index, rank] = enemy if state.health[enemy] > 0 and sees(state, team, enemy) else -1
         mate = first_unit(params, team) + (index + rank) % size
         state.row[index, size + rank] = mate if state.health[mate] > 0 else -1
-    find_hostile(state, params, index, team, 2 * size)
+    find_hostile(state, index, team, 2 * size)
     find_own(state, params, index, team, 2 * size + HOSTILE_ROWS)
-    find_structures(state, params, index, 1 - team, 2 * size + HOSTILE_ROWS + OWN_ROWS, SIEGE_ROWS)
-    find_structures(state, params, index, team, 2 * size + HOSTILE_ROWS + OWN_ROWS + SIEGE_ROWS, HOME_ROWS)
+    first = 2 * size + HOSTILE_ROWS + OWN_ROWS
+    nearest = nearest_structure(state, params, index, 1 - team, -1)
+    state.row[index, first] = nearest
+    state.row[index, first + 1] = nearest_structure(state, params, index, 1 - team, nearest)
+    state.row[index, first + SIEGE_ROWS] = nearest_structure(state, params, index, team, -1)
 
 
 @rule
-def find_hostile(state, params, seat, team, first):
+def find_hostile(state, seat, team, first):
     """The nearest enemy creeps, wards and neutrals in sight."""
     clear_rows(state, seat, first, HOSTILE_ROWS)
-    start = first_unit(params, 1 - team)
-    for unit in range(start + params.team_size + params.structures, start + params.team_units):
-        if state.d2[seat, unit] <= HOSTILE_REACH2 and state.health[unit] > 0 and sees(state, team, unit):
+    for i in range(state.num_sighted[team]):
+        unit = state.sighted[team, i]
+        if state.d2[seat, unit] <= HOSTILE_REACH2:
             keep_nearest(state, seat, unit, first, HOSTILE_ROWS)
-    for turn in range(2):
-        start = first_unit(params, 2 + (team ^ turn))
-        for unit in range(start, start + params.half_units):
-            if state.d2[seat, unit] <= HOSTILE_REACH2 and state.health[unit] > 0 and sees(state, team, unit):
-                keep_nearest(state, seat, unit, first, HOSTILE_ROWS)
 
 
 @rule
 def find_own(state, params, seat, team, first):
     """The nearest own creeps."""
     clear_rows(state, seat, first, OWN_ROWS)
-    start = first_unit(params, team) + params.team_size + params.structures
-    for unit in range(start, start + params.team_units - params.team_size - params.structures):
-        if state.d2[seat, unit] <= OWN_REACH2 and state.health[unit] > 0 and is_creep(params.slot_kind[unit]):
+    for i in range(state.num_living[team]):
+        unit = state.living[team, i]
+        if state.d2[seat, unit] <= OWN_REACH2 and is_creep(params.slot_kind[unit]):
             keep_nearest(state, seat, unit, first, OWN_ROWS)
 
 
 @rule
-def find_structures(state, params, seat, faction, first, count):
-    """The nearest standing structures of a team."""
-    clear_rows(state, seat, first, count)
+def nearest_structure(state, params, seat, faction, but):
+    """The nearest standing structure of a team apart from the slot `but`, or -1."""
+    best, nearest = np.int32(-1), FAR
     start = first_unit(params, faction) + params.team_size
     for unit in range(start, start + params.structures):
-        if state.health[unit] > 0:
-            keep_nearest(state, seat, unit, first, count)
+        if state.health[unit] > 0 and state.d2[seat, unit] < nearest and unit != but:
+            best, nearest = np.int32(unit), state.d2[seat, unit]
+    return best
+
+
+@rule
+def find_ways(state, params, tables, index):
+    """Notes the directions in which a hero's step ends on free ground."""
+    unit, team = unit_of(params, index), team_of(params, index)
+    speed = state.speed[unit] * SLOWED if state.slow[unit] > 0 else state.speed[unit]
+    step = sign_of(team) * speed
+    ways = np.int32(0)
+    for direction in range(NUM_DIRECTIONS):
+        x, y = state.x[unit] + UNIT_X[direction] * step, state.y[unit] + UNIT_Y[direction] * step
+        if is_free(params, tables, team, x, y):
+            ways |= np.int32(1 << direction)
+    state.ways[index] = ways
 
 
 @rule
@@ -147,13 +159,9 @@ def can_attack(state, params, seat, target):
 
 
 @rule
-def can_go(state, params, tables, seat, direction):
+def can_go(state, seat, direction):
     """Whether a step in a direction ends on free ground."""
-    unit, team = unit_of(params, seat), team_of(params, seat)
-    sign = sign_of(team)
-    speed = state.speed[unit] * SLOWED if state.slow[unit] > 0 else state.speed[unit]
-    x, y = state.x[unit] + sign * UNIT_X[direction] * speed, state.y[unit] + sign * UNIT_Y[direction] * speed
-    return is_free(params, tables, team, x, y)
+    return (state.ways[seat] >> direction) & 1 != 0
 
 
 @rule
@@ -170,7 +178,7 @@ def can_ward(state, params, seat):
 
 
 @rule
-def is_legal(state, params, tables, seat):
+def is_legal(state, params, seat):
     """Whether the mask allows a seat's action."""
     verb = state.action[seat, 0]
     if verb == STOP:
@@ -180,7 +188,7 @@ def is_legal(state, params, tables, seat):
     if not can_act(state, params, seat):
         return False
     if verb == MOVE:
-        return can_go(state, params, tables, seat, state.action[seat, 2])
+        return can_go(state, seat, state.action[seat, 2])
     if verb == ATTACK:
         return can_attack(state, params, seat, state.row[seat, state.action[seat, 1]])
     if verb == WARD:
@@ -196,9 +204,9 @@ def is_legal(state, params, tables, seat):
 
 
 @rule
-def obey(state, params, tables, index):
+def obey(state, params, index):
     """Turns an illegal action into `STOP` and counts it; anything but `STOP` and `RECALL` ends a recall."""
-    if not is_legal(state, params, tables, index):
+    if not is_legal(state, params, index):
         state.action[index, 0] = np.int32(STOP)
         state.illegal[index] += np.int32(1)
     verb = state.action[index, 0]
@@ -209,7 +217,7 @@ def obey(state, params, tables, index):
 
 
 @rule
-def write_mask(state, params, tables, seat, mask):
+def write_mask(state, params, seat, mask):
     """Columns: verbs, then the rows legal for an attack and for each ability, then directions; see `action_layout`."""
     rows = state.row.shape[1]
     num_verbs = mask.shape[0] - (1 + NUM_ABILITIES) * rows - NUM_DIRECTIONS
@@ -220,7 +228,9 @@ def write_mask(state, params, tables, seat, mask):
         mask_shop(state, params, seat, mask)
     if not can_act(state, params, seat):
         return
-    mask[MOVE] = mask_directions(state, params, tables, seat, mask, mask.shape[0] - NUM_DIRECTIONS)
+    mask[MOVE] = state.ways[seat] != 0
+    for direction in range(NUM_DIRECTIONS):
+        mask[mask.shape[0] - NUM_DIRECTIONS + direction] = can_go(state, seat, direction)
     mask[WARD] = can_ward(state, params, seat)
     mask[RECALL] = can_recall(state, params, seat)
     for row in range(rows):
@@ -233,21 +243,10 @@ def write_mask(state, params, tables, seat, mask):
 
 
 @rule
-def mask_directions(state, params, tables, seat, mask, first):
-    """Marks the directions that are free; whether any is."""
-    found = False
-    for direction in range(NUM_DIRECTIONS):
-        free = can_go(state, params, tables, seat, direction)
-        mask[first + direction] = free
-        found = found or free
-    return found
-
-
-@rule
 def mask_ability(state, params, seat, mask, number, first):
-    """Marks the rows that a ready ability may be aimed at."""
+    """Marks the rows that a ready ability may be aimed at: heroes and hostile units."""
     ability = ability_of(state, seat, number)
-    for row in range(state.row.shape[1]):
+    for row in range(2 * params.team_size + HOSTILE_ROWS):
         target = state.row[seat, row]
         if target >= 0 and can_aim(state, params, seat, ability, target):
             mask[first + row] = True

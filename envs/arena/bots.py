@@ -73,7 +73,7 @@ def walk(state, params, tables, seat, landmark):
     """A step towards a landmark; whether there was one to take."""
     unit = unit_of(params, seat)
     direction = flow_at(params, tables, team_of(params, seat), landmark, state.x[unit], state.y[unit])
-    if direction == ARRIVED or not can_go(state, params, tables, seat, direction):
+    if direction == ARRIVED or not can_go(state, seat, direction):
         return False
     return act(state, seat, MOVE, 0, direction)
 

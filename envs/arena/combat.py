@@ -6,7 +6,7 @@ from envs.arena import data
 from envs.arena.abilities import wound
 from envs.arena.economy import at_shop, income
 from envs.arena.state import ATTACK
-from envs.arena.units import distance2, first_unit, is_open, is_structure, pick, seat_of, unit_of
+from envs.arena.units import distance2, first_unit, is_structure, pick, seat_of, unit_of
 from envs.engine import real, rule, sqrt
 
 HERO, BEAST, BOSS = data.HERO, data.BEAST, data.BOSS
@@ -162,11 +162,11 @@ def prey(state, params, unit, kind):
         return current
     best, nearest = np.int32(-1), limit
     heroes = params.team_size
-    for victim in range(first + heroes + params.structures, first + params.team_units):
-        if state.health[victim] > 0:
-            d2 = distance2(state, unit, victim)
-            if d2 <= nearest and (best < 0 or d2 < nearest):
-                best, nearest = np.int32(victim), d2
+    for i in range(state.num_living[enemy]):
+        victim = state.living[enemy, i]
+        d2 = distance2(state, unit, victim)
+        if d2 <= nearest and (best < 0 or d2 < nearest):
+            best, nearest = victim, d2
     if best >= 0 and tower:
         return best
     for victim in range(first, first + heroes):
@@ -179,7 +179,7 @@ def prey(state, params, unit, kind):
     for victim in range(first + heroes, first + heroes + params.structures):
         if state.health[victim] > 0:
             d2 = distance2(state, unit, victim)
-            if d2 <= nearest and (best < 0 or d2 < nearest) and is_open(state, params, victim):
+            if d2 <= nearest and (best < 0 or d2 < nearest) and state.open[victim] != 0:
                 best, nearest = np.int32(victim), d2
     return best
 

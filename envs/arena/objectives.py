@@ -30,6 +30,7 @@ MIGHT_TICKS = 450
 @rule
 def settle_deaths(state, params):
     """Goes through the units that died this tick."""
+    state.fallen = np.int32(0)
     for unit in range(params.units):
         if state.died[unit] != 0:
             kind = params.slot_kind[unit]
@@ -70,6 +71,7 @@ def unit_died(state, params, unit, kind, killer):
         xp = params.kind_xp[kind] // DENIED_SHARE if denied else params.kind_xp[kind]
         share_xp(state, params, unit, winner, xp)
     if is_structure(kind):
+        state.fallen += np.int32(1)
         note(state, FELL, unit, killer)
     if kind == BEAST:
         state.back[unit] = state.tick + params.camp_period

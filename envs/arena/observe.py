@@ -29,7 +29,7 @@ from envs.arena.state import (
     WARDS,
     Size,
 )  # fmt: skip
-from envs.arena.units import first_unit, flow_at, is_open, is_structure, sign_of, team_of, unit_of
+from envs.arena.units import first_unit, flow_at, is_structure, sign_of, team_of, unit_of
 from envs.arena.vision import sees
 from envs.engine import ObsField, real, rule, sqrt
 
@@ -193,31 +193,19 @@ def flag(condition):
 
 
 @rule
-def describe_unit(state, params, index):
-    """What a row says of a unit or structure, whoever looks."""
+def reset_traits(state, params, index):
+    """What a row says of a unit or structure at all times."""
     kind = params.slot_kind[index]
-    if kind == HERO:
-        return
     if is_structure(kind):
-        describe_structure(state, params, index, kind)
-        return
-    state.open[index] = np.int32(1)
-    state.trait[index, 0] = health_share(state, index)
-    state.trait[index, 1] = real(state.health[index]) * HEALTH
-    state.trait[index, 2] = flag(kind == RANGED)
-    state.trait[index, 3] = flag(kind == BEAST)
-    state.trait[index, 4] = flag(kind == BOSS)
-    state.trait[index, 5] = flag(kind == WARD)
-
-
-@rule
-def describe_structure(state, params, unit, kind):
-    """Its health is written by whoever looks, since the enemy may know an older one."""
-    state.open[unit] = np.int32(1) if is_open(state, params, unit) else np.int32(0)
-    state.trait[unit, 2] = real(state.open[unit])
-    state.trait[unit, 3] = real(kind - TOWER_1 + 1) / real(4) if kind < BARRACKS else real(0)
-    state.trait[unit, 4] = flag(kind == BARRACKS)
-    state.trait[unit, 5] = flag(params.slot_rank[unit] == params.core)
+        state.trait[index, 0] = real(kind - TOWER_1 + 1) / real(4) if kind < BARRACKS else real(0)
+        state.trait[index, 1] = flag(kind == BARRACKS)
+        state.trait[index, 2] = flag(params.slot_rank[index] == params.core)
+        state.trait[index, 3] = real(0)
+    else:
+        state.trait[index, 0] = flag(kind == RANGED)
+        state.trait[index, 1] = flag(kind == BEAST)
+        state.trait[index, 2] = flag(kind == BOSS)
+        state.trait[index, 3] = flag(kind == WARD)
 
 
 @rule
@@ -329,7 +317,7 @@ def observe_self(state, params, tables, seat, obs):
     way(state, params, tables, unit, team, state.lane[seat], obs, at + 19)
     way(state, params, tables, unit, team, params.lanes, obs, at + 21)
     for direction in range(NUM_DIRECTIONS):
-        obs[at + 23 + direction] = flag(can_go(state, params, tables, seat, direction))
+        obs[at + 23 + direction] = flag(can_go(state, seat, direction))
     for thing in range(NUM_ITEMS):
         obs[at + 31 + thing] = real(state.items[seat, thing]) * real(0.5)
     observe_abilities(state, params, seat, obs, at + 31 + NUM_ITEMS)
@@ -422,8 +410,10 @@ def observe_units(state, params, seat, obs):
             place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
             obs[at + 4] = flag(state.target[unit] == me)
             obs[at + 5] = flag(state.health[unit] <= state.damage[me])
+            obs[at + 6] = health_share(state, unit)
+            obs[at + 7] = real(state.health[unit]) * HEALTH
             for i in range(TRAITS):
-                obs[at + 6 + i] = state.trait[unit, i]
+                obs[at + 8 + i] = state.trait[unit, i]
         at += NUM_UNIT
 
 
@@ -445,6 +435,7 @@ def observe_structures(state, params, seat, obs):
             obs[at + 4] = flag(sees(state, team, unit) and state.target[unit] == me)
             obs[at + 5] = real(health) / real(state.max_health[unit])
             obs[at + 6] = real(health) * HEALTH
-            for i in range(2, TRAITS):
-                obs[at + 5 + i] = state.trait[unit, i]
+            obs[at + 7] = real(state.open[unit])
+            for i in range(TRAITS - 1):
+                obs[at + 8 + i] = state.trait[unit, i]
         at += NUM_STRUCTURE

@@ -109,7 +109,7 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("burn_ticks", i32, u),
         ("burner", i32, u),  # slot of the hero who lit it
         ("died", i32, u),  # 1 in the tick of its death
-        ("open", i32, u),  # 1: a structure that can be hurt
+        ("open", i32, u),  # 0: a structure that can't be hurt
         ("seen", i32, u),  # bit t: team t sees it
         ("known_health", i32, u),  # of structures: when the enemy last saw it
         ("back", i32, u),  # tick at which a beast or boss comes back
@@ -153,9 +153,16 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("look", real, (*h, LOOK)),  # what its own team knows of it
         ("d2", real, (*h, size.units)),  # squared distance to every slot
         ("near", real, (*h, HOSTILE_ROWS)),  # scratch
+        ("ways", i32, h),  # bit i: a step in direction i ends on free ground
         ("row", i32, (*h, size.rows)),  # slots of its table of targets, or -1
         ("trait", real, (size.units, TRAITS)),
         ("fog", np.uint32, (2, fog_height)),  # bits that the team sees, in its own frame
+        ("lit", np.uint32, (2, fog_height)),  # the part of it that its structures see
+        ("fallen", i32),  # structures that fell this tick
+        ("living", i32, (2, size.team_units)),  # a team's living creeps and wards, in order
+        ("num_living", i32, t),
+        ("sighted", i32, (2, size.team_units + 2 * size.half_units)),  # hostile units that a team sees, but heroes
+        ("num_sighted", i32, t),  # and structures
         ("kills", i32, h),
         ("deaths", i32, h),
         ("assists", i32, h),
@@ -174,6 +181,7 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("might", i32, t),  # ticks left of the boss's blessing
         ("wards", i32, t),  # to place
         ("waves", i32),
+        ("wave_due", i32),  # 1: creeps come this tick
         ("boss_back", i32),  # tick at which the boss comes; 0: it is there
         ("event", i32, (EVENTS, 4)),
         ("num_events", i32),
@@ -183,8 +191,8 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
 
 LOOK = 12 + len(data.HEROES)
 """Numbers that describe a hero beside where it is; see observe.py."""
-TRAITS = 6
-"""Numbers that describe any other unit."""
+TRAITS = 4
+"""Numbers that tell any other unit's kind."""
 
 
 def params_dtype(size: Size) -> np.dtype:
@@ -299,7 +307,7 @@ def partners(params: np.ndarray) -> np.ndarray:
 
 
 PLACES = ("x", "y", "vx", "vy", "home_x", "home_y", "facing_x", "facing_y", "spell_x", "spell_y", "known_x", "known_y")
-SLOT_NUMBERS = ("target", "shot_victim", "burner", "spell_victim", "row")
+SLOT_NUMBERS = ("target", "shot_victim", "burner", "spell_victim", "row", "living", "sighted")
 
 
 def mirror(records: np.ndarray, params: np.ndarray) -> np.ndarray:

@@ -151,6 +151,25 @@ def is_open(state, params, unit):
 
 
 @rule
+def open_up(state, params, index):
+    """Which structures can be hurt, whenever one has fallen."""
+    if state.fallen > 0 and is_structure(params.slot_kind[index]):
+        state.open[index] = np.int32(1) if is_open(state, params, index) else np.int32(0)
+
+
+@rule
+def muster(state, params, index):
+    """Lists a team's living creeps and wards."""
+    count = np.int32(0)
+    first = first_unit(params, index)
+    for unit in range(first + params.team_size + params.structures, first + params.team_units):
+        if state.health[unit] > 0:
+            state.living[index, count] = np.int32(unit)
+            count += np.int32(1)
+    state.num_living[index] = count
+
+
+@rule
 def clear_unit(state, unit):
     """No harm, no aim, no effect."""
     state.vx[unit] = real(0)
@@ -200,4 +219,5 @@ def reset_units(state, params, index):
     if is_creep(kind) or kind == WARD or kind == data.BOSS:
         state.health[index] = np.int32(0)
     state.seen[index] = np.int32(0)
+    state.open[index] = np.int32(0) if is_structure(kind) else np.int32(1)
     state.known_health[index] = state.max_health[index]

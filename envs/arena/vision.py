@@ -7,36 +7,54 @@ from envs.engine import real, rule
 
 HALF = real(0.5)
 MAX_SIGHT = 8
-SPAN = np.array([[int(max(r * r + r - d * d, 0) ** 0.5) for d in range(MAX_SIGHT + 1)] for r in range(MAX_SIGHT + 1)])
-"""How far a sight of r fog cells reaches to each side, d rows away."""
+
+
+def _disc_row(sight: int, away: int) -> int:
+    span = int(max(sight * sight + sight - away * away, 0) ** 0.5)
+    return ((1 << (2 * span + 1)) - 1) << (MAX_SIGHT - span)
+
+
+DISC = np.array([[_disc_row(r, d) for d in range(MAX_SIGHT + 1)] for r in range(MAX_SIGHT + 1)], np.uint64)
+"""The bits that a sight of r fog cells lifts d rows away; bit `MAX_SIGHT` is the column of whoever sees."""
 _u64 = np.uint64
 
 
 @rule
-def look_around(state, params, index):
-    """Clears a team's fog and lifts it round each of its living units."""
-    for row in range(state.fog.shape[1]):
-        state.fog[index, row] = np.uint32(0)
-    first = first_unit(params, index)
-    for unit in range(first, first + params.team_units):
+def light_up(state, params, index):
+    """What a team's structures see, whenever one has fallen."""
+    if state.fallen == 0:
+        return
+    for row in range(state.lit.shape[1]):
+        state.lit[index, row] = np.uint32(0)
+    first = first_unit(params, index) + params.team_size
+    for unit in range(first, first + params.structures):
         if state.health[unit] > 0:
-            lift(state, params, index, unit, params.kind_sight[params.slot_kind[unit]])
+            lift(state, params, state.lit, index, unit)
 
 
 @rule
-def lift(state, params, team, unit, sight):
-    """Lifts a team's fog in a disc."""
-    sign = sign_of(team)
+def look_around(state, params, index):
+    """A team's fog: lifted round its structures and round each of its other living units."""
+    for row in range(state.fog.shape[1]):
+        state.fog[index, row] = state.lit[index, row]
+    first = first_unit(params, index)
+    for unit in range(first, first + params.team_size):
+        if state.health[unit] > 0:
+            lift(state, params, state.fog, index, unit)
+    for i in range(state.num_living[index]):
+        lift(state, params, state.fog, index, state.living[index, i])
+
+
+@rule
+def lift(state, params, fog, team, unit):
+    """Lifts a team's fog in a disc round a unit."""
+    sign, sight = sign_of(team), params.kind_sight[params.slot_kind[unit]]
     column = np.int32((sign * state.x[unit] + params.half_width) * HALF)
     row = np.int32((sign * state.y[unit] + params.half_height) * HALF)
-    for away in range(-sight, sight + 1):
-        at = row + away
-        if 0 <= at < state.fog.shape[1]:
-            span = SPAN[sight, away if away >= 0 else -away]
-            low, high = max(column - span, 0), min(column + span, 31)
-            width = _u64(high - low + 1)
-            bits = _u64(_u64(_u64(1) << width) - _u64(1)) << _u64(low)
-            state.fog[team, at] |= np.uint32(bits & _u64(0xFFFFFFFF))
+    for at in range(max(row - sight, 0), min(row + sight + 1, fog.shape[1])):
+        away = at - row if at >= row else row - at
+        bits = (DISC[sight, away] << _u64(column)) >> _u64(MAX_SIGHT)
+        fog[team, at] |= np.uint32(bits & _u64(0xFFFFFFFF))
 
 
 @rule
@@ -61,6 +79,24 @@ def notice(state, params, index):
     state.seen[index] = seen
     if faction < 2 and is_structure(params.slot_kind[index]) and (seen >> (1 - faction)) & 1 != 0:
         state.known_health[index] = state.health[index]
+
+
+@rule
+def sight(state, params, index):
+    """Lists the creeps, wards and neutrals that a team sees and may attack: its own half's before the other's."""
+    count = np.int32(0)
+    for i in range(state.num_living[1 - index]):
+        unit = state.living[1 - index, i]
+        if sees(state, index, unit):
+            state.sighted[index, count] = unit
+            count += np.int32(1)
+    for turn in range(2):
+        first = first_unit(params, 2 + (index ^ turn))
+        for unit in range(first, first + params.half_units):
+            if state.health[unit] > 0 and sees(state, index, unit):
+                state.sighted[index, count] = np.int32(unit)
+                count += np.int32(1)
+    state.num_sighted[index] = count
 
 
 @rule

@@ -19,8 +19,10 @@ SPACING = real(0.7)
 @rule
 def count_time(state, params):
     """Waves and ward stocks of both teams; the boss's pit."""
+    state.wave_due = np.int32(0)
     if state.tick >= params.first_wave and (state.tick - params.first_wave) % params.wave_period == 0:
         state.waves += np.int32(1)
+        state.wave_due = np.int32(1)
     if state.tick % params.ward_period == 0:
         for team in range(2):
             state.wards[team] = min(state.wards[team] + 1, WARDS)
@@ -31,15 +33,16 @@ def count_time(state, params):
 @rule
 def spawn(state, params, tables, index):
     """Brings a unit to life when its time has come."""
+    if state.health[index] > 0:
+        return
     kind = params.slot_kind[index]
     if is_creep(kind):
-        since = state.tick - params.first_wave
-        if since >= 0 and since % params.wave_period == 0 and state.health[index] <= 0:
+        if state.wave_due != 0:
             half = params.slot_rank[index] - params.team_size - params.structures
             if half % CREEPS_A_LANE // WAVE_SIZE == state.waves % 2:
                 spawn_creep(state, params, tables, index)
     elif kind == BEAST:
-        if state.health[index] <= 0 and 0 < state.back[index] <= state.tick:
+        if 0 < state.back[index] <= state.tick:
             raise_unit(state, params, index, params.slot_x[index], params.slot_y[index])
     elif kind == BOSS:
         side = 1 if boss_draw(state) else 0

@@ -165,6 +165,8 @@ def deal(state, params):
     state.boss_back = params.boss_period
     state.num_events = np.int32(0)
     state.num_due = np.int32(0)
+    state.wave_due = np.int32(0)
+    state.fallen = np.int32(1)
     for place in range(EVENTS):
         for i in range(4):
             state.event[place, i] = np.int32(0)
@@ -178,15 +180,17 @@ def _look(size: Size) -> list[Any]:
     """The phases that end a tick: what is seen, described and within reach."""
     seats = 2 * size.team_size
     return [
-        (vision.look_around, 2), (vision.notice, size.units), (observe.describe_unit, size.units),
-        (observe.describe_hero, seats), (actions.find_targets, seats),
+        (units.open_up, size.units), (units.muster, 2), (vision.light_up, 2), (vision.look_around, 2),
+        (vision.notice, size.units), (vision.sight, 2), (observe.describe_hero, seats),
+        (actions.find_targets, seats), (actions.find_ways, seats),
     ]  # fmt: skip
 
 
 def _reset(size: Size) -> list[Any]:
     seats = 2 * size.team_size
     return [
-        deal, (units.reset_units, size.units), (economy.reset_hero, seats), (observe.reset_known, seats), *_look(size),
+        deal, (units.reset_units, size.units), (observe.reset_traits, size.units), (economy.reset_hero, seats),
+        (observe.reset_known, seats), *_look(size),
         (rewards.reset_rewards, seats), rewards.reset_siege,
     ]  # fmt: skip
 
@@ -283,6 +287,8 @@ def _validate(state: np.ndarray, params: np.ndarray, built: np.ndarray) -> None:
     _within("lane", state["lane"], 0, int(size["lanes"]))
     _within("spell", state["spell"], -1, len(data.ABILITIES))
     _within("num_items", state["num_items"], 0, data.MAX_ITEMS + 1)
+    for name in ("living", "sighted"):
+        _within(f"num_{name}", state[f"num_{name}"], 0, state[name].shape[-1] + 1)
     _within("claim", state["claim"], 0, 2**31)
     for name, half in (("x", size["half_width"]), ("y", size["half_height"])):
         if not (np.abs(state[name]) < half).all():

@@ -2,8 +2,8 @@
 
 numba's own cache serves old code after a rule in another file was edited. So the driver lies in a folder named by a
 hash of everything that is compiled into it: the bytecode of each rule that the world reaches, the constants they
-read, the record types, the engine's template and the versions. An edited rule is a new folder, hence a miss; nothing
-else is.
+read, the record types, the engine's template, how it compiles, and the versions. An edited rule is a new folder, hence
+a miss; nothing else is.
 """
 
 import hashlib
@@ -132,6 +132,8 @@ def fingerprint(world: World, source: str, rules: dict[str, Rule]) -> str:
 
     versions = f"{sys.version} {np.__version__} {numba.__version__} {real.__name__} {JIT_OPTIONS}"
     digest = hashlib.sha256(versions.encode())
+    for part in ("compile.py", "linking.py", "fixed.py"):
+        digest.update((Path(__file__).parent / part).read_bytes())
     digest.update(source.encode())
     digest.update(repr((record_dtype(world).descr, param_records(world).dtype.descr)).encode())
     digest.update(repr([(name, param_records(world)[name][0].item()) for name in world.fixed]).encode())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.core.datamodel import register_default
+from numba.core.datamodel.registry import register_default
 from numba.core.datamodel.models import RecordModel
 from numba.extending import intrinsic, lower_getattr_generic
 from numba.np.arrayobj import record_getattr
@@ -23,7 +23,8 @@ class FixedRecord(types.Record):
     """
 
     def __init__(self, record: types.Record, values: tuple[tuple[str, Any], ...]) -> None:
-        self.fields, self.size, self.aligned, self.bitwidth = record.fields, record.size, record.aligned, record.bitwidth
+        self.fields, self.size, self.aligned = record.fields, record.size, record.aligned
+        self.bitwidth = record.bitwidth
         self.values = dict(values)
         types.Type.__init__(self, name=f"Fixed{record.name}{values}")
 
@@ -40,7 +41,7 @@ def _fixed_getattr(context: Any, builder: Any, typ: FixedRecord, value: Any, att
     return record_getattr(context, builder, typ, value, attr)
 
 
-def fixing(params: np.ndarray, names: tuple[str, ...]) -> Callable[[Any], Any]:
+def fixing(params: np.ndarray, names: tuple[str, ...]) -> Callable[..., Any]:
     """What turns one row of `params`, in compiled code, into the same row with the named fields known."""
     values = tuple((name, params[name][0].item()) for name in names)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba.core import event, registry
 from numba.core.codegen import JITCodeLibrary
 
@@ -31,6 +32,19 @@ class LinkedLibrary(JITCodeLibrary):
     def get_pointer_to_function(self, name: str) -> int:
         """None: nothing calls it by address."""
         return 0
+
+
+class WholeLibrary(JITCodeLibrary):
+    """An entry point's code with all that is linked into it.
+
+    Nobody else calls that, so its functions may lose arguments that they don't use or that are always the same.
+    """
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = "internal"
+        super()._optimize_final_module()
 
 
 class WithoutAddresses:
@@ -88,7 +102,7 @@ def _linked_but(entry: str) -> Iterator[None]:
     usual = codegen._library_class
 
     def library(owner: Any, name: str) -> JITCodeLibrary:
-        return (usual if name == entry else LinkedLibrary)(owner, name)
+        return (WholeLibrary if name == entry else LinkedLibrary)(owner, name)
 
     library._unserialize = usual._unserialize  # pyright: ignore[reportFunctionMemberAccess]
     codegen._library_class = library
