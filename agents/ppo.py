@@ -1,21 +1,22 @@
 """Proximal policy optimisation (Schulman et al., arXiv 1707.06347), with the details that matter (Huang et al., "The 37
 implementation details of PPO", 2022).
 
-Read from top to bottom: `Config`, the `Policy`, `TrainState`, then `learn`: collect, estimate, update.
+Read from top to bottom: `Config`, `TrainState`, then `learn`: collect, estimate, update. The policy's network is in
+actor_critic.py. One with a memory learns from segments of rows, each from the memory that it began with.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from gymnasium import spaces
-from torch import Tensor, nn
+from torch import Tensor
 
+from agents.actor_critic import Policy
+from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
-from agents.encoding import Encoder
-from agents.networks import MLP, Features
-from agents.normalize import RewardScale, RunningNorm
+from agents.normalize import RewardScale
 from agents.optimizer import FlatAdam
 from agents.returns import gae, next_values
 from agents.rollout import Collector, Rollout
@@ -69,83 +70,36 @@ class Config:
     """Between the layers: tanh, relu, silu or gelu."""
     log_std_init: float = 0.0
     """Initial log standard deviation of Box actions."""
+    shared_trunk: bool = False
+    """One trunk for policy and value, a layer of their own each on top; else a trunk each."""
+    memory: Literal["", "lstm", "gru", "transformer"] = ""
+    """What is remembered within an episode, before the trunks; "" is nothing."""
+    memory_size: int = 64
+    """Width of the memory."""
+    segment_steps: int = 16
+    """With a memory: steps that gradients flow back through; an iteration's rows are cut into segments this long."""
+    context_steps: int = 32
+    """Steps that each block of a transformer looks back."""
 
     def __post_init__(self) -> None:
-        for name in ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs"):
+        sizes = ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs")
+        for name in (*sizes, "memory_size", "segment_steps", "context_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("gamma", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        if self.num_envs * self.num_steps < self.num_minibatches:
+        if self.memory and self.num_steps % self.segment_steps:
             raise ValueError(
-                f"num_envs * num_steps = {self.num_envs * self.num_steps} steps can't be cut into "
-                f"{self.num_minibatches} minibatches; lower num_minibatches"
+                f"num_steps = {self.num_steps} steps can't be cut into segments of segment_steps = "
+                f"{self.segment_steps}; choose a multiple"
             )
-
-
-def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
-    """PPO takes any observation of a fixed size and Discrete, MultiDiscrete or one-dimensional Box actions.
-
-    Raises:
-        ValueError: another space.
-    """
-    Encoder(observation_space)
-    flat_box = isinstance(action_space, spaces.Box) and len(action_space.shape) == 1
-    if not (flat_box or isinstance(action_space, spaces.Discrete | spaces.MultiDiscrete)):
-        raise ValueError(f"PPO needs a Discrete, MultiDiscrete or one-dimensional Box action space, got {action_space}")
-
-
-class Policy(nn.Module):
-    """An actor and a critic with trunks of their own; memory is empty, `[N, 0]`."""
-
-    def __init__(
-        self, observation_space: spaces.Space, action_space: spaces.Space, config: Config, layout: Any = None
-    ) -> None:
-        check_spaces(observation_space, action_space)
-        super().__init__()
-        space = Encoder(observation_space).space
-        self.norm = RunningNorm(tuple(space.shape or ())) if config.normalize_obs else None
-        self.features = Features(space)
-        self.heads = Heads(action_space, layout, config.log_std_init)
-        widths = (self.features.num_features, *config.hidden_sizes)
-        self.actor = MLP((*widths, self.heads.num_outputs), config.activation, gain=0.01)
-        self.critic = MLP((*widths, 1), config.activation, gain=1.0)
-
-    def initial_memory(self, num_envs: int) -> Tensor:
-        """Nothing to remember: `[num_envs, 0]`."""
-        return torch.zeros(num_envs, 0)
-
-    def _see(self, obs: Tensor) -> Tensor:
-        return self.features(obs if self.norm is None else self.norm(obs))
-
-    def forward(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
-        """The distribution of actions, the value `[...]` and the next memory for observations `[..., *shape]`."""
-        seen = self._see(obs)
-        return self.heads(self.actor(seen), mask), self.critic(seen).squeeze(-1), memory
-
-    def value(self, obs: Tensor, memory: Tensor) -> Tensor:
-        """`[...]` of observations `[..., *shape]`."""
-        return self.critic(self._see(obs)).squeeze(-1)
-
-    def act(
-        self,
-        obs: Tensor,
-        mask: Tensor | None,
-        memory: Tensor,
-        starts: Tensor,
-        *,
-        deterministic: bool = False,
-        generator: torch.Generator | None = None,
-        noise: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Actions `[N, ...]` and the next memory; the noise to choose by is drawn from `generator` where not given."""
-        dist = self.heads(self.actor(self._see(obs)), mask)
-        if deterministic:
-            return dist.mode(), memory
-        if noise is None:
-            noise = self.heads.noise((len(obs),), generator, obs.device)
-        return dist.sample(noise), memory
+        what, length = ("segments", self.segment_steps) if self.memory else ("steps", 1)
+        count = self.num_envs * self.num_steps // length
+        if count < self.num_minibatches:
+            raise ValueError(
+                f"{count} {what} can't be cut into {self.num_minibatches} minibatches; lower num_minibatches"
+            )
 
 
 def make_policy(
@@ -247,7 +201,7 @@ def collect(state: TrainState, rollout: Rollout) -> None:
 
 @dataclass
 class Batch:
-    """Steps side by side, `[B, ...]`."""
+    """Steps side by side, `[B, ...]`; with a memory, segments side by side, `[S, L, ...]`."""
 
     obs: Tensor
     action_mask: Tensor | None
@@ -256,16 +210,26 @@ class Batch:
     values: Tensor
     advantages: Tensor
     returns: Tensor
+    memory: Tensor | None = None
+    """`[S, m]`: before the first step of each segment."""
+    starts: Tensor | None = None
+    """bool `[S, L]`"""
+    valid: Tensor | None = None
+    """bool `[S, L]`: which steps count. Without a memory only those are here."""
 
     def select(self, rows: Tensor) -> "Batch":
-        """The steps of the given rows, int64 `[b]`."""
+        """The steps, or segments, of the given rows, int64 `[b]`."""
         return Batch(*(None if x is None else x[rows] for x in vars(self).values()))  # pyright: ignore
 
     def split(self, size: int) -> "Iterator[Batch]":
-        """Pieces of `size` steps."""
+        """Pieces of `size` rows."""
         pieces = [None if x is None else x.split(size) for x in vars(self).values()]
         for k in range(-(-len(self.obs) // size)):
             yield Batch(*(None if piece is None else piece[k] for piece in pieces))  # pyright: ignore
+
+    def counted(self, *results: Tensor) -> tuple[Tensor, ...]:
+        """Of tensors `[S, L]` the steps that count, `[b]`; without a memory, `[B]`, all do."""
+        return results if self.valid is None else tuple(x[self.valid] for x in results)
 
 
 @torch.no_grad()
@@ -273,9 +237,8 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     """Values, log-probabilities, advantages and returns of a rollout's valid steps, in one forward pass."""
     policy, acted = state.policy, rollout.obs[:-1]
     mask = None if rollout.action_mask is None else rollout.action_mask[:-1]
-    dist, values, memory = policy(acted, mask, rollout.memory, rollout.starts[:-1])
-    log_probs = dist.log_prob(rollout.actions)
-    last_values = policy.value(rollout.obs[-1:], memory)
+    log_probs, values, memories = review(policy, rollout, config.segment_steps if config.memory else rollout.num_steps)
+    last_values = policy.value(rollout.obs[-1], memories[-1]).unsqueeze(0)
     final_values = policy.value(rollout.final_obs, rollout.final_memory)
     following = next_values(torch.cat([values, last_values]), rollout.final_index, final_values)
     terminated, truncated, rewards = rollout.terminated, rollout.truncated, rollout.rewards
@@ -283,8 +246,30 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
         rewards = state.reward_scale(rewards, terminated | truncated, rollout.valid)
     advantages = gae(rewards, values, following, terminated, truncated, config.gamma, config.gae_lambda)
     steps = (acted, mask, rollout.actions, log_probs, values, advantages, advantages + values)
+    if config.memory:
+        parts = (None if x is None else segments(x, config.segment_steps) for x in steps)
+        starts, valid = (segments(x, config.segment_steps) for x in (rollout.starts[:-1], rollout.valid))
+        return Batch(*parts, torch.cat(memories[:-1]), starts, valid)  # pyright: ignore
     batch = Batch(*(None if x is None else x.flatten(0, 1) for x in steps))  # pyright: ignore
     return batch if rollout.valid.all() else batch.select(rollout.valid.flatten().nonzero().flatten())
+
+
+def segments(x: Tensor, length: int) -> Tensor:
+    """`[T, N, ...]` -> `[T / L * N, L, ...]`: all rows' first steps, then all rows' next."""
+    return x.unflatten(0, (-1, length)).transpose(1, 2).flatten(0, 1)
+
+
+def review(policy: Policy, rollout: Rollout, length: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Log-probabilities and values `[T, N]` of a rollout, and its memories `[N, m]`, every `length` steps."""
+    log_probs, values, memories = [], [], [rollout.memory]
+    for first in range(0, rollout.num_steps, length):
+        now = slice(first, first + length)
+        mask = None if rollout.action_mask is None else rollout.action_mask[now]
+        dist, value, memory = policy(rollout.obs[now], mask, memories[-1], rollout.starts[now])
+        log_probs.append(dist.log_prob(rollout.actions[now]))
+        values.append(value)
+        memories.append(memory)
+    return torch.cat(log_probs), torch.cat(values), memories
 
 
 def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
@@ -300,28 +285,41 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
     means = torch.cat(records, dim=1).mean(1).tolist()
     names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
     metrics = {f"losses/{name}": value for name, value in zip(names, means, strict=True)}
-    spread, unexplained = batch.returns.var(), (batch.returns - batch.values).var()
+    returns, values = batch.counted(batch.returns, batch.values)
+    spread, unexplained = returns.var(), (returns - values).var()
     metrics["losses/explained_variance"] = float(1 - unexplained / spread) if spread > 0 else 0.0
     return metrics
 
 
+def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities, values and entropies of a minibatch under the policy as it is now, `[B]` or `[S, L]`."""
+    if batch.memory is None:
+        dist, values, _ = policy(batch.obs, batch.action_mask, batch.obs, batch.obs)  # the last two are not looked at
+        return dist.log_prob(batch.actions), values, dist.entropy()
+    sequences = (batch.obs, batch.action_mask, batch.actions, batch.starts)
+    obs, mask, actions, starts = (None if x is None else x.transpose(0, 1) for x in sequences)
+    dist, values, _ = policy(obs, mask, batch.memory, starts)
+    return dist.log_prob(actions).T, values.T, dist.entropy().T
+
+
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
-    dist, values, _ = state.policy(batch.obs, batch.action_mask, batch.obs, batch.obs)
-    log_ratio = dist.log_prob(batch.actions) - batch.log_probs
+    results = reconsider(state.policy, batch)
+    log_probs, values, entropy, old_log_probs, old_values, advantages, returns = batch.counted(
+        *results, batch.log_probs, batch.values, batch.advantages, batch.returns
+    )
+    log_ratio = log_probs - old_log_probs
     ratio = log_ratio.exp()
-    advantages = batch.advantages
     if config.norm_adv and len(advantages) > 1:
         std, mean = torch.std_mean(advantages)
         advantages = (advantages - mean) / (std + 1e-8)
 
     clipped_ratio = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
     gains = torch.min(advantages * ratio, advantages * clipped_ratio)
-    value_errors = (values - batch.returns).square()
+    value_errors = (values - returns).square()
     if config.clip_vloss:
-        clipped = batch.values + (values - batch.values).clamp(-config.clip_coef, config.clip_coef)
-        value_errors = torch.max(value_errors, (clipped - batch.returns).square())
-    entropy = dist.entropy()
+        clipped = old_values + (values - old_values).clamp(-config.clip_coef, config.clip_coef)
+        value_errors = torch.max(value_errors, (clipped - returns).square())
     bonus = torch.add(gains, entropy, alpha=config.ent_coef)
     loss = torch.sub(bonus, value_errors, alpha=0.5 * config.vf_coef).mean().neg()
 

@@ -264,3 +264,44 @@ class Verbs(TorchProbe):
         legal = self.legal[rows, verb] & ((verb == 0) | self.legal[rows, 3 + 4 * kind + target])
         best = torch.where(self.legal[:, 1], 1.0, torch.where(self.legal[:, 2], 0.5, 0.2))
         return torch.where(legal, pay - best, -10.0), torch.ones(self.num_envs, dtype=torch.bool)
+
+
+class Recall(TorchProbe):
+    """A cue of two, shown at the first step, is asked for `delay` steps later; the right answer pays 1, else 0.
+
+    The observation is (cue is 0, cue is 1, asked), the cue's two 0 but at first. `masked`: there are four actions, of
+    which answers k and k + 2 are right for cue k, and at each step only 0 and 1 or only 2 and 3 are legal, which the
+    observation doesn't tell; an illegal action pays -10.
+    """
+
+    FIELDS = ("cue", "upper")
+    single_observation_space = spaces.Box(0, 1, (3,), np.float32)
+
+    def __init__(self, num_envs: int, delay: int = 20, masked: bool = False) -> None:
+        super().__init__(num_envs)
+        self.limit, self.masked = delay + 2, masked
+        self.delay = delay
+        self.single_action_space = spaces.Discrete(4 if masked else 2)
+        self.cue = torch.zeros(num_envs, dtype=torch.int64)
+        self.upper = torch.zeros(num_envs, dtype=torch.bool)
+
+    def observe(self) -> tuple[Tensor, Tensor | None]:
+        shown = torch.nn.functional.one_hot(self.cue, 2) * (self.ticks == 0)[:, None]
+        obs = torch.cat([shown, (self.ticks == self.delay)[:, None]], dim=1).float()
+        return obs, self._legal() if self.masked else None
+
+    def _legal(self) -> Tensor:
+        return self.upper[:, None] == torch.tensor([False, False, True, True])
+
+    def begin(self, rows: Tensor) -> None:
+        fresh = torch.randint(0, 2, (self.num_envs,), generator=self.random)
+        self.cue = torch.where(rows, fresh, self.cue)
+        self.upper = torch.rand(self.num_envs, generator=self.random) < 0.5
+
+    def play(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+        asked = self.ticks == self.delay
+        pay = (asked & (actions % 2 == self.cue)).float()
+        if self.masked:
+            legal = self._legal().gather(1, actions[:, None]).squeeze(1)
+            pay = torch.where(legal, pay, -10.0)
+        return pay, asked
