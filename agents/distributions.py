@@ -24,29 +24,37 @@ class Heads(nn.Module):
         layout: how a mask's columns divide (`sizes`, and `kinds`: for each later part the block of its mask that each
             choice of the first part uses, -1 for "not used"); by default the parts side by side.
         log_std: initial log standard deviation of Box actions, one learned number a dimension.
+        by_kind: outputs divide as a mask's columns do, so that a later part's logits depend on the first choice's kind;
+            else a later part has one set of logits, whatever the first choice.
 
     Attributes:
         num_outputs: outputs that `forward` takes.
         num_noise: random numbers a choice takes.
         num_columns: columns of a mask; Box actions have none.
+        sizes: choices of each part.
+        blocks: mask blocks of each later part.
     """
 
-    def __init__(self, action_space: spaces.Space, layout: Any = None, log_std: float = 0.0) -> None:
+    def __init__(
+        self, action_space: spaces.Space, layout: Any = None, log_std: float = 0.0, by_kind: bool = False
+    ) -> None:
         super().__init__()
         self.is_box = isinstance(action_space, spaces.Box)
+        self.by_kind = by_kind
         if self.is_box:
-            self.num_outputs = int(math.prod(action_space.shape or ()))
+            self.num_outputs = self.num_noise = int(math.prod(action_space.shape or ()))
             self.log_std = nn.Parameter(torch.full((self.num_outputs,), log_std))
         else:
             self.sizes, self.kinds = _parts(action_space, layout)
-            self.num_outputs = sum(self.sizes)
-            self.scalar = isinstance(action_space, spaces.Discrete)
+            self.blocks = tuple(max(kinds) + 1 for kinds in self.kinds)
+            self.num_noise = sum(self.sizes)
             self.num_columns = self.sizes[0] + sum(
-                (max(kinds) + 1) * size for kinds, size in zip(self.kinds, self.sizes[1:], strict=True)
+                count * size for count, size in zip(self.blocks, self.sizes[1:], strict=True)
             )
+            self.num_outputs = self.num_columns if by_kind else self.num_noise
+            self.scalar = isinstance(action_space, spaces.Discrete)
             for part, kinds in enumerate(self.kinds):
                 self.register_buffer(f"kinds_{part}", torch.tensor(kinds), persistent=False)
-        self.num_noise = self.num_outputs
 
     def forward(self, outputs: Tensor, mask: Tensor | None = None) -> "Gaussian | Categorical | Parts":
         """The distribution that `outputs` `[..., num_outputs]` mean, under a mask bool `[..., M]`."""
@@ -55,7 +63,7 @@ class Heads(nn.Module):
         if len(self.sizes) == 1:
             return Categorical(outputs, mask, squeeze=self.scalar)
         tables = [getattr(self, f"kinds_{part}") for part in range(len(self.kinds))]
-        return Parts(outputs, mask, self.sizes, tables)
+        return Parts(outputs, mask, self.sizes, self.blocks, tables, self.by_kind)
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device | str) -> Tensor:
         """What choices are drawn from, `[*shape, num_noise]`: Gaussian for Box, Gumbel for discrete parts."""
@@ -151,38 +159,34 @@ class Parts:
     A part that the verb does not use is 0 in the action and drops out of log-probability and entropy.
 
     Args:
-        outputs: logits of all parts, `[..., sum(sizes)]`.
+        outputs: logits of all parts, `[..., sum(sizes)]`; by kind `[..., M]`.
         mask: bool `[..., M]`: the verb's columns, then for each later part its blocks.
         sizes: choices of each part.
+        blocks: blocks of each later part.
         kinds: for each later part int64 `[sizes[0]]`: the block that a verb uses, -1 for none.
+        by_kind: whether `outputs` divide as the mask does.
     """
 
-    def __init__(self, outputs: Tensor, mask: Tensor | None, sizes: tuple[int, ...], kinds: list[Tensor]) -> None:
-        blocks = [int(table.max()) + 1 for table in kinds] if mask is not None else []
-        columns = [sizes[0], *(count * size for count, size in zip(blocks, sizes[1:], strict=False))]
+    def __init__(
+        self, outputs: Tensor, mask: Tensor | None, sizes: tuple[int, ...], blocks: tuple[int, ...],
+        kinds: list[Tensor], by_kind: bool = False,
+    ) -> None:  # fmt: skip
+        columns = [sizes[0], *(count * size for count, size in zip(blocks, sizes[1:], strict=True))]
         masks = [None] * len(sizes) if mask is None else list(mask.split(columns, dim=-1))
-        logits = outputs.split(list(sizes), dim=-1)
+        logits = outputs.split(columns if by_kind else list(sizes), dim=-1)
         self.verb = Categorical(logits[0], masks[0])
-        self.kinds = kinds
-        self.sizes = sizes
+        self.kinds, self.sizes, self.blocks = kinds, sizes, blocks
         self.logits, self.masks = logits[1:], masks[1:]
 
-    def _block(self, part: int, kind: Tensor) -> Tensor | None:
-        """The part's mask for each row's kind `[...]`: bool `[..., size]`."""
-        mask = self.masks[part]
-        if mask is None:
-            return None
-        by_kind = mask.unflatten(-1, (-1, self.sizes[part + 1]))
-        index = kind.clamp(min=0)[..., None, None].expand(*kind.shape, 1, by_kind.shape[-1])
-        return by_kind.gather(-2, index).squeeze(-2)
+    def _given(self, part: int, kind: Tensor) -> Categorical:
+        """A later part for each row's kind, int64 `[...]`."""
+        mask, size = self.masks[part], self.sizes[part + 1]
+        return Categorical(_block(self.logits[part], kind, size), None if mask is None else _block(mask, kind, size))
 
     def _later(self, verbs: Tensor) -> list[tuple[Tensor, Categorical]]:
         """Each later part given the verbs `[...]`: whether it is used, and its distribution."""
-        found = []
-        for part, table in enumerate(self.kinds):
-            kind = table[verbs]
-            found.append((kind >= 0, Categorical(self.logits[part], self._block(part, kind))))
-        return found
+        kinds = [table[verbs] for table in self.kinds]
+        return [(kind >= 0, self._given(part, kind)) for part, kind in enumerate(kinds)]
 
     def sample(self, noise: Tensor) -> Tensor:
         """int64 `[..., parts]`"""
@@ -209,8 +213,20 @@ class Parts:
         total = self.verb.entropy()
         verb_probs = self.verb.log_probs.exp()
         for part, table in enumerate(self.kinds):
-            for kind in range(int(table.max()) + 1):
-                weight = (verb_probs * (table == kind)).sum(-1)
-                block = self._block(part, torch.full(weight.shape, kind, device=weight.device))
-                total = total + weight * Categorical(self.logits[part], block).entropy()
+            of_kind = torch.arange(self.blocks[part], device=table.device)
+            weights = verb_probs @ (table.unsqueeze(-1) == of_kind).float()
+            logits, mask = (
+                None if x is None else x.unflatten(-1, (-1, self.sizes[part + 1]))
+                for x in (self.logits[part], self.masks[part])
+            )
+            assert logits is not None
+            total = total + (weights * Categorical(logits, mask).entropy()).sum(-1)
         return total
+
+
+def _block(columns: Tensor, kind: Tensor, size: int) -> Tensor:
+    """The block of each row's kind, `[..., size]` of `[..., blocks * size]`; the only one where there is one."""
+    if columns.shape[-1] == size:
+        return columns
+    index = kind.clamp(min=0)[..., None, None].expand(*kind.shape, 1, size)
+    return columns.unflatten(-1, (-1, size)).gather(-2, index).squeeze(-2)

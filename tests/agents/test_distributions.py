@@ -102,24 +102,26 @@ def legal_actions(mask: Tensor) -> list[tuple[int, int, int]]:
     return found
 
 
-def test_parts_given_the_first_sum_to_one_and_have_the_entropy_of_their_actions() -> None:
-    heads = Heads(PARTS, LAYOUT)
-    assert heads.num_columns == 13
+@pytest.mark.parametrize("by_kind", [False, True])
+def test_parts_given_the_first_sum_to_one_and_have_the_entropy_of_their_actions(by_kind: bool) -> None:
+    heads = Heads(PARTS, LAYOUT, by_kind=by_kind)
+    assert heads.num_columns == 13 and heads.num_outputs == (13 if by_kind else 9)
     mask = random_mask(20)
-    logits = torch.randn(20, 9, generator=generator())
+    logits = torch.randn(20, heads.num_outputs, generator=generator())
     dist = heads(logits, mask)
     for row in range(20):
         actions = torch.tensor(legal_actions(mask[row]))
-        alone = heads(logits[row].expand(len(actions), 9), mask[row].expand(len(actions), 13))
+        alone = heads(logits[row].expand(len(actions), -1), mask[row].expand(len(actions), 13))
         log_probs = alone.log_prob(actions)
         assert float(log_probs.exp().sum()) == pytest.approx(1, abs=1e-5)
         assert float(dist.entropy()[row]) == pytest.approx(-float((log_probs.exp() * log_probs).sum()), abs=1e-4)
 
 
-def test_parts_sample_only_legal_actions() -> None:
-    heads = Heads(PARTS, LAYOUT)
+@pytest.mark.parametrize("by_kind", [False, True])
+def test_parts_sample_only_legal_actions(by_kind: bool) -> None:
+    heads = Heads(PARTS, LAYOUT, by_kind=by_kind)
     mask = random_mask(50).repeat(40, 1)
-    dist = heads(torch.randn(2000, 9, generator=generator()), mask)
+    dist = heads(torch.randn(2000, heads.num_outputs, generator=generator()), mask)
     for actions in (dist.sample(heads.noise((2000,), generator(), "cpu")), dist.mode()):
         for row, action in enumerate(actions.tolist()):
             assert tuple(action) in legal_actions(mask[row])
@@ -131,6 +133,16 @@ def test_an_unused_part_gets_no_gradient() -> None:
     heads(logits, torch.ones(1, 13, dtype=torch.bool)).log_prob(torch.tensor([[1, 2, 0]])).sum().backward()
     assert logits.grad is not None
     assert (logits.grad[0, :7] != 0).all() and (logits.grad[0, 7:] == 0).all()
+
+
+def test_by_kind_a_part_has_the_logits_of_its_verb() -> None:
+    heads = Heads(PARTS, LAYOUT, by_kind=True)
+    logits = torch.randn(1, 13, generator=generator(), requires_grad=True)
+    for verb, block in ((1, slice(3, 7)), (2, slice(7, 11))):
+        target = heads(logits).log_prob(torch.tensor([[verb, 2, 0]])) - logits[:, :3].log_softmax(-1)[:, verb]
+        assert target.item() == pytest.approx(logits[0, block].log_softmax(-1)[2].item(), abs=1e-5)
+        (told,) = torch.autograd.grad(target.sum(), logits)
+        assert (told[0, block] != 0).all() and int((told.abs() > 1e-6).sum()) == 4
 
 
 @pytest.mark.parametrize("space", [spaces.MultiDiscrete([3]), spaces.MultiDiscrete([2, 3]), spaces.Discrete(2)])
