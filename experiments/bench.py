@@ -145,10 +145,33 @@ def machine() -> dict[str, Any]:
     }
 
 
-def main(turns: int = 7, out: Path | None = RESULTS / "bench.json") -> None:
-    """Measures every figure on one core, prints a line each and writes them to `out`."""
+@dataclass(frozen=True)
+class Options:
+    """Measures speed beside Gymnasium and a plain PPO loop, on one core, in turns."""
+
+    turns: int = 7
+    """Times that the two sides take turns; the median counts."""
+    out: str = str(RESULTS / "bench.json")
+    """File that the figures are written to."""
+
+
+def one_core() -> None:
+    """Keeps this process on one core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def write(document: dict[str, Any], out: Path) -> None:
+    """Writes figures as JSON and says where."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"written to {out}")
+
+
+def main(options: Options) -> None:
+    """Measures every figure on one core, prints a line each and writes them."""
+    one_core()
+    turns = options.turns
     measures: list[Callable[[], Figure]] = [
         lambda: cartpole_worlds(turns),
         lambda: ppo_loop(turns),
@@ -160,8 +183,4 @@ def main(turns: int = 7, out: Path | None = RESULTS / "bench.json") -> None:
     for measure in measures:
         figures.append(measure())
         print(figures[-1].line(), flush=True)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        document = {"machine": machine(), "figures": [vars(figure) for figure in figures]}
-        out.write_text(json.dumps(document, indent=2) + "\n")
-        print(f"written to {out}")
+    write({"machine": machine(), "figures": [vars(figure) for figure in figures]}, Path(options.out))

@@ -1,26 +1,28 @@
-"""`quintet bench`: its flags."""
+"""`quintet bench [SUITE]`: which figures to measure."""
 
-from dataclasses import dataclass
-from pathlib import Path
+import importlib
 
-from experiments import bench, flags
+from envs.registration import did_you_mean
+from experiments import flags
 from experiments.errors import InputError
 
-
-@dataclass(frozen=True)
-class Options:
-    """Measures speed beside Gymnasium and a plain PPO loop, on one core, in turns."""
-
-    turns: int = 7
-    """Times that the two sides take turns; the median counts."""
-    out: str = str(bench.RESULTS / "bench.json")
-    """File that the figures are written to."""
+SUITES = {
+    "standard": "experiments.bench",
+    "arena": "experiments.bench_arena",
+}
+"""Name -> module with `Options`, which has `turns`, and `main(options)`."""
 
 
 def main(argv: list[str]) -> int:
     """`quintet bench ...`; returns the exit code."""
-    options = flags.parse(Options, argv, "quintet bench")
+    name = "standard"
+    if argv and not argv[0].startswith("-"):
+        name, *argv = argv
+    if name not in SUITES:
+        raise InputError(f"no benchmark {name!r}{did_you_mean(name, SUITES)}; there are: {', '.join(SUITES)}")
+    suite = importlib.import_module(SUITES[name])
+    options = flags.parse(suite.Options, argv, f"quintet bench {name}")
     if options.turns < 1:
         raise InputError(f"--turns must be at least 1, got {options.turns}")
-    bench.main(options.turns, Path(options.out))
+    suite.main(options)
     return 0

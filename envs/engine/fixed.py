@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.core.datamodel.registry import register_default
 from numba.core.datamodel.models import RecordModel
+from numba.core.datamodel.registry import register_default
 from numba.extending import intrinsic, lower_getattr_generic
 from numba.np.arrayobj import record_getattr
 

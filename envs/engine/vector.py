@@ -45,6 +45,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         device: where the tensors are.
         state: the records `[num_worlds]` as a NumPy recarray that shares their memory.
         params: the rows of tunables `[R]` as a NumPy recarray; world i reads row `state.param[i]`.
+        tables: the world's flat arrays by name.
         action_layout: how an action mask divides, or None where the world has no masks.
         obs_layout: name -> slice, shape, kind, units and scale of the observation, or None.
     """
@@ -89,6 +90,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._kept_views: dict[int, tuple[Any, tuple[Any, ...], Any]] = {}
         self._records = Records(world, num_worlds, self.seats, seed)
         self.state, self.params = self._records.state, self._records.params
+        self.tables = dict(zip(world.tables, self._records.tables, strict=True))
         self._shapes()
         self.set_threads(num_threads or torch.get_num_threads())
 
