@@ -1,7 +1,7 @@
 """How good a policy is: whole episodes, as many from each env, with an interval for their mean."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,15 +31,18 @@ class Evaluation:
     mean_length: float
     cut: int
     """Episodes that had not ended after `STEP_LIMIT` steps."""
+    statistics: dict[str, float] = field(default_factory=dict)
+    """Means of what else the envs say of an episode, such as "won"."""
 
-    def asdict(self) -> dict[str, float | None]:
+    def asdict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
         spread = "" if self.low is None or self.high is None else f" ± {(self.high - self.low) / 2:.2f}"
         text = f"{self.mean:.2f}{spread} ({self.min:.2f} to {self.max:.2f}, {self.mean_length:.0f} steps an episode)"
-        return text + (f"; {self.cut} cut after {STEP_LIMIT} steps" if self.cut else "")
+        text += f"; {self.cut} cut after {STEP_LIMIT} steps" if self.cut else ""
+        return text + "".join(f"; {name} {value:.3g}" for name, value in self.statistics.items())
 
 
 @torch.no_grad()
@@ -83,6 +86,7 @@ def evaluate(
     left = _quotas(episodes, envs.num_envs)
     returns, lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, np.int64)
     found: list[tuple[float, int]] = []
+    statistics: dict[str, list[float]] = {}
     cut = 0
     while left.any():
         collector.collect(act, rollout)
@@ -94,13 +98,19 @@ def evaluate(
         for row in np.flatnonzero((ended | too_long) & (left > 0)):
             found.append((float(returns[row]), int(lengths[row])))
         cut += int(too_long.sum())
+        counted = left[ended] > 0
+        for name, values in collector.pop_statistics().items():
+            statistics.setdefault(name, []).extend(np.array(values)[counted].tolist())
         left = np.where(too_long, 0, left - (ended & (left > 0)))
         returns[ended], lengths[ended] = 0, 0
-    return summarise([value for value, _ in found], [length for _, length in found], cut)
+    means = {name: float(np.mean(values)) for name, values in statistics.items() if values}
+    return summarise([value for value, _ in found], [length for _, length in found], cut, means)
 
 
-def summarise(returns: list[float], lengths: list[int], cut: int = 0) -> Evaluation:
-    """Mean and interval of returns and lengths, one of each an episode."""
+def summarise(
+    returns: list[float], lengths: list[int], cut: int = 0, statistics: dict[str, float] | None = None
+) -> Evaluation:
+    """Mean and interval of returns and lengths, one of each an episode, with means of what else is known."""
     mean, half = float(np.mean(returns)), half_width(returns)
     low, high = (None, None) if half is None else (mean - half, mean + half)
     return Evaluation(
@@ -112,6 +122,7 @@ def summarise(returns: list[float], lengths: list[int], cut: int = 0) -> Evaluat
         max=max(returns),
         mean_length=float(np.mean(lengths)),
         cut=cut,
+        statistics=statistics or {},
     )
 
 

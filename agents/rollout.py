@@ -292,15 +292,20 @@ class Collector:
 
     def pop_episodes(self) -> list[tuple[float, int]]:
         """(return, length) of the learner's episodes that ended since the last call, raw, in order of time."""
-        episodes, self._episodes, self._statistics = self._episodes, [], {}
+        episodes, self._episodes = self._episodes, []
         return episodes
 
+    def pop_statistics(self) -> dict[str, list[float]]:
+        """What else the envs said of the learner's episodes that ended since the last call, in order of time."""
+        statistics, self._statistics = self._statistics, {}
+        return statistics
+
     def episode_metrics(self) -> dict[str, float]:
-        """Mean return and length of `pop_episodes()` by the names that are logged; empty if no episode ended.
+        """Means of `pop_episodes()` and `pop_statistics()` by the names that are logged; empty if no episode ended.
 
         Whatever else `infos["episode"]` gave, such as a world's statistics, is averaged as "charts/episodic_<name>".
         """
-        statistics = self._statistics
+        statistics = self.pop_statistics()
         if not (episodes := self.pop_episodes()):
             return {}
         returns, lengths = zip(*episodes, strict=True)

@@ -99,3 +99,18 @@ def test_the_interval_is_students() -> None:
 def test_no_episodes_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         evaluate(Fixed(), batch((2, 1.0)), 0)
+
+
+class Paid(Counter):
+    """Says its wage where an episode ends."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        *result, infos = super().step(action)
+        return *result, infos | ({"episode": {"paid": self.wage}} if result[3] else {})  # pyright: ignore
+
+
+def test_statistics_are_means_over_the_episodes_that_count() -> None:
+    envs = SyncVectorEnv([lambda: Paid(2, 1.0), lambda: Paid(9, 4.0)], autoreset_mode=AutoresetMode.NEXT_STEP)
+    result = evaluate(Fixed(), envs, 6)
+    assert result.statistics == {"paid": 2.5}
+    assert str(result).endswith("; paid 2.5")
