@@ -59,6 +59,7 @@ BAD = {
     "envs quintet/GridWrld-v0": f"did you mean '{GRID}'",
     "envs --al": "did you mean --all",
     "bench --turns 0": "at least 1",
+    "bench aren": "did you mean 'arena'",
 }
 
 
