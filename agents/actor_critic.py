@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from agents.distributions import Heads
 from agents.encoding import Encoder
+from agents.entities import Entities, make_pointer, tied_columns
 from agents.memory import make_memory
 from agents.networks import MLP, Features
 from agents.normalize import RunningNorm
@@ -33,14 +34,28 @@ class Policy(nn.Module):
     """
 
     def __init__(
-        self, observation_space: spaces.Space, action_space: spaces.Space, config: Any, layout: Any = None
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        config: Any,
+        action_layout: Any = None,
+        obs_layout: dict[str, Any] | None = None,
     ) -> None:
         check_spaces(observation_space, action_space)
         super().__init__()
         space = Encoder(observation_space).space
-        self.norm = RunningNorm(tuple(space.shape or ())) if config.normalize_obs else None
-        self.features = Features(space)
-        self.heads = Heads(action_space, layout, config.log_std_init)
+        shape, entities, tied = tuple(space.shape or ()), None, None
+        if config.network == "entities":
+            if len(shape) != 1:
+                raise ValueError(
+                    f'network "entities" needs one-dimensional observations, got {space}; use network "mlp"'
+                )
+            entities = Entities(obs_layout, config.entity_size)
+            tied = tied_columns(obs_layout or {}, shape[0])
+        self.norm = RunningNorm(shape, tied=tied) if config.normalize_obs else None
+        self.features = entities or Features(space)
+        self.heads = Heads(action_space, action_layout, config.log_std_init, by_kind=entities is not None)
+        self.pointer = None if entities is None else make_pointer(self.heads, entities.num_rows, config.entity_size)
         width = self.features.num_features
         self.remember = make_memory(config.memory, width, config.memory_size, config.context_steps)
         widths = (width if self.remember is None else self.remember.num_features, *config.hidden_sizes)
@@ -48,30 +63,38 @@ class Policy(nn.Module):
         if config.shared_trunk and config.hidden_sizes:
             self.trunk = MLP(widths, config.activation)
             widths = widths[-1:]
-        self.actor = MLP((*widths, self.heads.num_outputs), config.activation, gain=0.01)
+        num_outputs = self.heads.num_outputs if self.pointer is None else self.pointer.num_inputs
+        self.actor = MLP((*widths, num_outputs), config.activation, gain=0.01)
         self.critic = MLP((*widths, 1), config.activation, gain=1.0)
 
     def initial_memory(self, num_envs: int) -> Tensor:
         """Of worlds of which nothing was seen: zeros `[num_envs, m]`."""
         return torch.zeros(num_envs, 0 if self.remember is None else self.remember.num_numbers)
 
-    def _see(self, obs: Tensor) -> Tensor:
-        return self.features(obs if self.norm is None else self.norm(obs))
+    def _see(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features `[..., f]`, and of entities the rows `[..., R, size]`."""
+        seen = self.features(obs if self.norm is None else self.norm(obs))
+        return seen if isinstance(seen, tuple) else (seen, None)
 
     def _deepen(self, seen: Tensor) -> Tensor:
         return seen if self.trunk is None else self.trunk.activation(self.trunk(seen))
 
+    def _choices(self, seen: Tensor, rows: Tensor | None, mask: Tensor | None) -> Any:
+        """The distribution of actions."""
+        outputs = self.actor(seen)
+        return self.heads(outputs if self.pointer is None else self.pointer(outputs, rows), mask)
+
     def forward(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
         """The distribution of actions, the value `[...]` and the next memory for observations `[..., *shape]`."""
-        seen = self._see(obs)
+        seen, rows = self._see(obs)
         if self.remember is not None:
             seen, memory = self.remember(seen, memory, starts)
         seen = self._deepen(seen)
-        return self.heads(self.actor(seen), mask), self.critic(seen).squeeze(-1), memory
+        return self._choices(seen, rows, mask), self.critic(seen).squeeze(-1), memory
 
     def value(self, obs: Tensor, memory: Tensor) -> Tensor:
         """`[N]` of observations `[N, *shape]` within an episode, with the memory of what was before."""
-        seen = self._see(obs)
+        seen, _ = self._see(obs)
         if self.remember is not None:
             seen, _ = self.remember.step(seen, memory, torch.zeros(len(obs), dtype=torch.bool, device=obs.device))
         return self.critic(self._deepen(seen)).squeeze(-1)
@@ -88,10 +111,10 @@ class Policy(nn.Module):
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Actions `[N, ...]` and the next memory; the noise to choose by is drawn from `generator` where not given."""
-        seen = self._see(obs)
+        seen, rows = self._see(obs)
         if self.remember is not None:
             seen, memory = self.remember.step(seen, memory, starts)
-        dist = self.heads(self.actor(self._deepen(seen)), mask)
+        dist = self._choices(self._deepen(seen), rows, mask)
         if deterministic:
             return dist.mode(), memory
         if noise is None:

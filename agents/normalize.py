@@ -9,6 +9,11 @@ class RunningNorm(nn.Module):
 
     Buffers: `count`, `mean`, `var` float64, merged batch by batch (Chan et al., "Updating formulae and a pairwise
     algorithm for computing sample variances", 1979). Before the first update it passes values through.
+
+    Args:
+        shape: of one value.
+        clip: largest absolute result.
+        tied: int64 `[C]` for values of shape (C,): columns with the same number share their statistics.
     """
 
     count: Tensor
@@ -17,9 +22,12 @@ class RunningNorm(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, shape: tuple[int, ...], clip: float = 10.0) -> None:
+    tied: Tensor | None
+
+    def __init__(self, shape: tuple[int, ...], clip: float = 10.0, tied: Tensor | None = None) -> None:
         super().__init__()
         self.clip = clip
+        self.register_buffer("tied", tied, persistent=False)
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("var", torch.ones(shape, dtype=torch.float64))
@@ -45,6 +53,9 @@ class RunningNorm(nn.Module):
         if number == 0:
             return
         mean, var = values.mean(0), values.var(0, correction=0)
+        if self.tied is not None:
+            own_mean, mean = mean, _shared(mean, self.tied)
+            var = _shared(var + (own_mean - mean).square(), self.tied)
         total = self.count + number
         delta = mean - self.mean
         squares = self.var * self.count + var * number + delta.square() * self.count * number / total
@@ -53,6 +64,12 @@ class RunningNorm(nn.Module):
         self.count.copy_(total)
         self.shift.copy_(self.mean)
         self.scale.copy_((self.var + 1e-8).rsqrt())
+
+
+def _shared(values: Tensor, tied: Tensor) -> Tensor:
+    """`[C]`: for each column the mean over the columns of the same number."""
+    sums = torch.zeros_like(values).index_add_(0, tied, values)
+    return (sums / torch.bincount(tied, minlength=len(values)))[tied]
 
 
 class RewardScale(nn.Module):

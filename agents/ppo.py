@@ -70,6 +70,10 @@ class Config:
     """Between the layers: tanh, relu, silu or gelu."""
     log_std_init: float = 0.0
     """Initial log standard deviation of Box actions."""
+    network: Literal["mlp", "entities"] = "mlp"
+    """What comes first: nothing (convolutions for images), or a network of entities where the env has an obs_layout."""
+    entity_size: int = 64
+    """Width of an entity's embedding."""
     shared_trunk: bool = False
     """One trunk for policy and value, a layer of their own each on top; else a trunk each."""
     memory: Literal["", "lstm", "gru", "transformer"] = ""
@@ -83,7 +87,7 @@ class Config:
 
     def __post_init__(self) -> None:
         sizes = ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs")
-        for name in (*sizes, "memory_size", "segment_steps", "context_steps"):
+        for name in (*sizes, "entity_size", "memory_size", "segment_steps", "context_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("gamma", "gae_lambda"):
@@ -103,10 +107,14 @@ class Config:
 
 
 def make_policy(
-    observation_space: spaces.Space, action_space: spaces.Space, config: Config, action_layout: Any = None
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    config: Config,
+    action_layout: Any = None,
+    obs_layout: Any = None,
 ) -> Policy:
-    """An untrained policy for the spaces of one env; `action_layout` is the envs' where they have masks."""
-    return Policy(observation_space, action_space, config, action_layout)
+    """An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
+    return Policy(observation_space, action_space, config, action_layout, obs_layout)
 
 
 class TrainState:
@@ -115,8 +123,8 @@ class TrainState:
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            layout = getattr(envs, "action_layout", None)
-            self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config, layout)
+            layouts = (getattr(envs, name, None) for name in ("action_layout", "obs_layout"))
+            self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
         self.policy.to(device)
         self.reward_scale = RewardScale(envs.num_envs, config.gamma).to(device)
         self.optimizer = FlatAdam([self.policy], config.learning_rate, eps=1e-5)

@@ -61,9 +61,11 @@ def load_policy(run_config: runs.RunConfig, path: Path, envs: Any) -> Any:
     """
     module = load_algorithm(run_config.algorithm)
     saved = read_checkpoint(path)
-    layout = getattr(envs, "action_layout", None)
     config = restore_config(run_config)
-    policy = module.make_policy(envs.single_observation_space, envs.single_action_space, config, layout)
+    layouts = [getattr(envs, "action_layout", None)]
+    if getattr(config, "network", "mlp") == "entities":
+        layouts.append(getattr(envs, "obs_layout", None))
+    policy = module.make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
     with as_input_error(RuntimeError, KeyError, prefix=f"{path} doesn't fit {run_config.env_id} as it is now: "):
         policy.load_state_dict(saved["train"]["policy"])
     return policy.eval()

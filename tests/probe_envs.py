@@ -7,7 +7,7 @@ down (the idea is rejax's): whoever fails probe k but passes those before it has
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -305,3 +305,53 @@ class Recall(TorchProbe):
             legal = self._legal().gather(1, actions[:, None]).squeeze(1)
             pay = torch.where(legal, pay, -10.0)
         return pay, asked
+
+
+class Pick(TorchProbe):
+    """Verbs that want a row each, told by a feature of the rows; one step an episode; an illegal action pays -10.
+
+    The observation is a bias and 8 rows, 5 near and 3 far, of three features: verb 1 wants it, verb 2 does, noise.
+    The action is (verb of 3, row of 8). Verb 0 waits and pays 0.2, verb 1 pays 1 on its row, verb 2 the same with 0.5.
+    The mask alone tells which verbs are legal, so that the row must be chosen by the verb. The best that was legal is
+    subtracted, so that the best policy earns 0.
+    """
+
+    FIELDS = ("wanted", "legal", "noise")
+    limit = 1
+    action_layout = SimpleNamespace(sizes=(3, 8), kinds=((-1, 0, 1),), num_columns=19)
+    obs_layout: ClassVar = {
+        "bias": SimpleNamespace(slice=slice(0, 1), shape=(1,), kind="bias"),
+        "near": SimpleNamespace(slice=slice(1, 16), shape=(5, 3), kind="unit"),
+        "far": SimpleNamespace(slice=slice(16, 25), shape=(3, 3), kind="unit"),
+    }
+    single_observation_space = spaces.Box(-np.inf, np.inf, (25,), np.float32)
+    single_action_space = spaces.MultiDiscrete([3, 8])
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        self.wanted = torch.zeros(num_envs, 2, dtype=torch.int64)
+        self.legal = torch.ones(num_envs, 19, dtype=torch.bool)
+        self.noise = torch.zeros(num_envs, 8)
+
+    def observe(self) -> tuple[Tensor, Tensor]:
+        rows = torch.cat([torch.nn.functional.one_hot(self.wanted, 8).mT, self.noise[..., None]], dim=2)
+        return torch.cat([torch.ones(self.num_envs, 1), rows.flatten(1)], dim=1), self.legal
+
+    def begin(self, rows: Tensor) -> None:
+        wanted = torch.randint(0, 8, (self.num_envs, 2), generator=self.random)
+        legal = torch.rand(self.num_envs, 19, generator=self.random) < 0.6
+        legal[:, 0] = True
+        legal[:, 3:].view(-1, 2, 8).scatter_(2, wanted[..., None], True)
+        self.wanted = torch.where(rows[:, None], wanted, self.wanted)
+        self.legal = torch.where(rows[:, None], legal, self.legal)
+        self.noise = torch.rand(self.num_envs, 8, generator=self.random)
+
+    def play(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+        rows = torch.arange(self.num_envs)
+        verb, target = actions[:, 0], actions[:, 1]
+        kind = (verb - 1).clamp(min=0)
+        right = self.wanted[rows, kind] == target
+        pay = torch.where(verb == 0, 0.2, right * torch.where(verb == 1, 1.0, 0.5))
+        legal = self.legal[rows, verb] & ((verb == 0) | self.legal[rows, 3 + 8 * kind + target])
+        best = torch.where(self.legal[:, 1], 1.0, torch.where(self.legal[:, 2], 0.5, 0.2))
+        return torch.where(legal, pay - best, -10.0), torch.ones(self.num_envs, dtype=torch.bool)
