@@ -12,7 +12,6 @@ lives where the lower left fountain is. Places are in cells, x to the right and 
 the first team sees at (x, y) the second sees at (-x, -y), and rules read the map in the frame of the team that asks.
 """
 
-import heapq
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -201,23 +200,30 @@ def _goals(
 
 
 def _flow(grid: np.ndarray, goal: tuple[int, int], lane: str | None) -> np.ndarray:
-    """The first direction of a shortest way to `goal`, `[height * width]`: Dijkstra, other ground costing more."""
+    """The first direction of a shortest way to `goal`, `[height * width]`; ground off the lane costs more."""
     height, width = grid.shape
+    free = np.pad(grid != "#", 1)
     cost = np.where(grid == lane, 1.0, OFF_LANE_COST) if lane else np.ones(grid.shape)
-    distance = np.full(grid.shape, np.inf)
-    flow = np.full(grid.shape, ARRIVED)
-    distance[goal] = 0
-    heap = [(0.0, goal)]
-    while heap:
-        so_far, (row, col) = heapq.heappop(heap)
-        if so_far > distance[row, col]:
-            continue
-        for direction in range(8):
-            r, c = row - int(DY[direction]), col - int(DX[direction])
-            if not (0 <= r < height and 0 <= c < width) or "#" in (grid[r, c], grid[row, c], grid[r, col]):
-                continue
-            new = so_far + cost[r, c] * float(np.hypot(DX[direction], DY[direction]))
-            if new < distance[r, c] - 1e-9:
-                distance[r, c], flow[r, c] = new, direction
-                heapq.heappush(heap, (new, (r, c)))
-    return flow.ravel()
+
+    def ahead(padded: np.ndarray, dx: int, dy: int) -> np.ndarray:
+        """What lies a step away from each cell."""
+        return padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+
+    prices = [
+        np.where(
+            ahead(free, 0, 0) & ahead(free, dx, dy) & ahead(free, dx, 0) & ahead(free, 0, dy),
+            cost * np.hypot(dx, dy),
+            np.inf,
+        )
+        for dx, dy in zip(DX, DY, strict=True)
+    ]
+    distance = np.full((height + 2, width + 2), np.inf)
+    distance[goal[0] + 1, goal[1] + 1] = 0
+    while True:
+        ways = np.stack([ahead(distance, dx, dy) + price for dx, dy, price in zip(DX, DY, prices, strict=True)])
+        nearer = np.minimum(ways.min(0), ahead(distance, 0, 0))
+        if (nearer == ahead(distance, 0, 0)).all():
+            break
+        ahead(distance, 0, 0)[...] = nearer
+    arrived = np.isinf(nearer) | (nearer == 0)
+    return np.where(arrived, ARRIVED, (ways <= nearer + 1e-9).argmax(0)).ravel()

@@ -7,6 +7,7 @@ import torch
 
 import envs
 from envs.arena import arena, data, duel, mirror, parallel_env, partners
+from envs.arena.map import ARRIVED, DX, DY, WALL, load_map
 from envs.arena.state import GOLD, MOVE, STOP, TERMS
 from envs.engine.vector import WorldVectorEnv
 
@@ -237,3 +238,21 @@ def test_pettingzoos_own_checks_pass() -> None:
 
     parallel_api_test(parallel_env(), num_cycles=60)
     parallel_seed_test(parallel_env, num_cycles=30)
+
+
+@pytest.mark.parametrize("name", ["arena", "duel"])
+def test_every_way_leads_over_free_ground_to_its_landmark(name: str) -> None:
+    drawn = load_map(name)
+    free = (drawn.cells != WALL).reshape(drawn.height, drawn.width)
+    for flow in drawn.flow.reshape(-1, drawn.height, drawn.width):
+        rows, columns = np.nonzero(free)
+        for _ in range(drawn.area):
+            direction = flow[rows, columns]
+            going = direction != ARRIVED
+            if not going.any():
+                break
+            steps = direction[going]
+            rows[going] += DY[steps]
+            columns[going] += DX[steps]
+            assert free[rows, columns].all()
+        assert len({*zip(rows.tolist(), columns.tolist(), strict=True)}) == 1
