@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": ("experiments.evaluate", "measure a trained agent over many episodes"),
     "envs": ("experiments.list_envs", "list environments with their spaces and options"),
     "demo": ("experiments.demo", "train two agents, evaluate them, leave a video (3 minutes)"),
+    "arena-games": ("experiments.arena_games", "play the arena's scripted players against each other"),
     "bench": ("experiments.bench_command", "measure speed beside Gymnasium and a plain PPO loop"),
 }
 """Name -> (module whose `main(argv)` gives the exit code, what it does)."""
@@ -21,7 +22,7 @@ USAGE = f"""usage: quintet COMMAND ...
 
 Reinforcement-learning worlds and agents.
 
-{chr(10).join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())}
+{chr(10).join(f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items())}
 
 start with: quintet train ppo quintet/CartPole-v1
 `quintet COMMAND --help` tells more."""
