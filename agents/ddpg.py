@@ -199,7 +199,7 @@ class TrainState:
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
-        self.replay = Replay(config.buffer_size, self.rollout)
+        self.replay = Replay(config.buffer_size, self.rollout, config.gamma)
         self.global_step = 0
         self.num_updates = 0
 
@@ -271,7 +271,7 @@ Record = tuple[Tensor, Tensor, Tensor | None]
 
 def update(state: TrainState, config: Config) -> Record:
     """A step of Adam for the critics, and one for the actor where it is its turn; then the targets follow."""
-    batch = state.replay.sample(config.batch_size, state.generator)
+    batch = state.replay.take(state.replay.draw(config.batch_size, state.generator))
     values, critic_loss = update_critics(state, batch, config)
     state.num_updates += 1
     if state.num_updates % config.policy_delay:
@@ -291,7 +291,7 @@ def update_critics(state: TrainState, batch: Transitions, config: Config) -> tup
             cut = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
             next_actions = next_actions.add_(cut).clamp_(-1, 1)
         future = torch.stack(state.target_critics(batch.next_obs, next_actions)).amin(0)
-        targets = torch.add(batch.rewards, future.masked_fill_(batch.terminated, 0), alpha=config.gamma)
+        targets = torch.addcmul(batch.rewards, batch.discounts, future)
     values = torch.stack(state.critics(batch.obs, state.policy.unit(batch.actions)))
     loss = (values - targets).square().mean(1).sum()
     state.critic_optimizer.zero_grad()

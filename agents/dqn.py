@@ -1,5 +1,7 @@
-"""Deep Q-network (Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015), with double
-(van Hasselt et al., arXiv 1509.06461) and dueling (Wang et al., arXiv 1511.06581) as options.
+"""Deep Q-network (Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015), with what
+Rainbow (Hessel et al., arXiv 1710.02298) put together as options: double (van Hasselt et al., arXiv 1509.06461),
+dueling (Wang et al., arXiv 1511.06581), several steps, prioritised replay (prioritized.py), distributions of returns
+(value_heads.py).
 
     Q(s, a) -> r + gamma * max_b Q_target(s', b)
 
@@ -11,23 +13,26 @@ Read from top to bottom: `Config`, the `Policy`, `TrainState`, then `learn`: col
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss, smooth_l1_loss
 
+from agents import schedules
 from agents.encoding import Encoder
 from agents.networks import MLP, Features
 from agents.optimizer import FlatAdam, flatten_parameters
-from agents.replay import Replay
+from agents.prioritized import Priorities
+from agents.replay import Replay, Transitions
 from agents.rollout import Collector
+from agents.schedules import Schedule
+from agents.value_heads import make_head
 
 
 @dataclass(frozen=True)
 class Config:
-    """How DQN learns."""
+    """How DQN learns. Fields that say "schedule" also take one, such as linear:1:0.05:0.5 (agents/schedules.py)."""
 
     total_timesteps: int = 500_000
     """Agent-steps to learn from."""
@@ -35,10 +40,10 @@ class Config:
     """Of the worlds, the initial weights, the actions and the samples."""
     num_envs: int = 8
     """Worlds stepped together."""
-    learning_rate: float = 2.5e-4
-    """Adam's step size."""
-    anneal_lr: bool = False
-    """Bring the learning rate down to 0 over the run, in a straight line."""
+    learning_rate: Schedule = 2.5e-4
+    """Adam's step size (schedule)."""
+    weight_decay: float = 0.0
+    """L2 penalty on the weights, by way of the gradient."""
     buffer_size: int = 100_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000
@@ -49,22 +54,35 @@ class Config:
     """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds."""
     gamma: float = 0.99
     """Discount a step."""
+    n_steps: int = 1
+    """Steps whose rewards are summed before the value of what follows is asked for."""
     target_network_frequency: int = 64
     """Updates between copies of the network into the target network, where `tau` is 1."""
-    tau: float = 1.0
-    """1 copies the target network now and then; below 1 it follows by this share after every update."""
-    epsilon_start: float = 1.0
-    """Share of random actions at the beginning."""
-    epsilon_end: float = 0.05
-    """Share of random actions at the end."""
-    exploration_fraction: float = 0.5
-    """Part of the run over which the share comes down in a straight line."""
+    tau: Schedule = 1.0
+    """1 copies the target network now and then; below 1 it follows by this share after every update (schedule)."""
+    epsilon: Schedule = "linear:1:0.05:0.5"
+    """Share of random actions (schedule)."""
     double: bool = True
     """Choose the next action by the network and value it by the target network."""
     dueling: bool = False
     """Learn the state's value and the actions' advantages apart."""
+    head: Literal["mean", "categorical", "quantile"] = "mean"
+    """What is learned of each action's return: its mean, its distribution over fixed returns (C51), its quantiles
+    (QR-DQN)."""
+    num_atoms: int = 51
+    """Fixed returns, or quantiles, of a distribution."""
+    value_min: float = -10.0
+    """Least return of a categorical distribution."""
+    value_max: float = 10.0
+    """Greatest return of a categorical distribution."""
+    prioritized: bool = False
+    """Replay what was badly predicted more often."""
+    priority_alpha: float = 0.6
+    """How much more often: 0 not at all, 1 in proportion to the error."""
+    priority_beta: Schedule = "linear:0.4:1"
+    """How much of that the weights of the losses take back: 0 nothing, 1 all (schedule)."""
     huber: bool = True
-    """Cut the gradient of errors above 1."""
+    """Cut the gradient of errors above 1, where means are learned."""
     max_grad_norm: float = 10.0
     """Largest norm of the gradient; 0 leaves it."""
     hidden_sizes: tuple[int, ...] = (120, 84)
@@ -75,15 +93,15 @@ class Config:
     """Agent-steps an iteration, after which training logs."""
 
     def __post_init__(self) -> None:
-        positive = "total_timesteps num_envs buffer_size batch_size train_frequency target_network_frequency log_every"
-        for name in positive.split():
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("gamma", "tau", "epsilon_start", "epsilon_end", "exploration_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        schedules.check(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
+        schedules.check(self, "target_network_frequency log_every", low=1)
+        schedules.check(self, "gamma tau epsilon priority_alpha priority_beta", 0, 1)
+        schedules.check(self, "learning_rate weight_decay max_grad_norm learning_starts", low=0)
+        schedules.check(self, "num_atoms", low=2)
         if self.batch_size > self.buffer_size:
             raise ValueError(f"batch_size {self.batch_size} is more than buffer_size {self.buffer_size}; lower it")
+        if not self.value_min < self.value_max:
+            raise ValueError(f"value_min {self.value_min} must be less than value_max {self.value_max}")
 
 
 def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
@@ -112,22 +130,28 @@ class Policy(nn.Module):
         assert isinstance(action_space, spaces.Discrete)
         self.features = Features(Encoder(observation_space).space)
         self.first_action, self.num_actions = int(action_space.start), int(action_space.n)
+        self.head = make_head(config)
+        self.num_atoms = self.head.num_atoms
         widths = (self.features.num_features, *config.hidden_sizes)
-        self.advantage = MLP((*widths, self.num_actions), config.activation, gain=1.0)
-        self.state_value = MLP((*widths, 1), config.activation, gain=1.0) if config.dueling else None
-        self.register_buffer("epsilon", torch.tensor(config.epsilon_start))
+        self.advantage = MLP((*widths, self.num_actions * self.num_atoms), config.activation, gain=1.0)
+        self.state_value = MLP((*widths, self.num_atoms), config.activation, gain=1.0) if config.dueling else None
+        self.register_buffer("epsilon", torch.tensor(float(schedules.value(config.epsilon, 0))))
 
     def initial_memory(self, num_envs: int) -> Tensor:
         """Nothing to remember: `[num_envs, 0]`."""
         return torch.zeros(num_envs, 0)
 
-    def forward(self, obs: Tensor) -> Tensor:
-        """The actions' values, `[N, num_actions]`, in observations `[N, *shape]`."""
+    def outputs(self, obs: Tensor) -> Tensor:
+        """What the head reads, `[N, num_actions, num_atoms]`, for observations `[N, *shape]`."""
         seen = self.features(obs)
-        advantage = self.advantage(seen)
+        advantage = self.advantage(seen).view(-1, self.num_actions, self.num_atoms)
         if self.state_value is None:
             return advantage
-        return self.state_value(seen) + advantage - advantage.mean(dim=-1, keepdim=True)
+        return self.state_value(seen).unsqueeze(1) + advantage - advantage.mean(dim=1, keepdim=True)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """The actions' values, `[N, num_actions]`, in observations `[N, *shape]`."""
+        return self.head.mean(self.outputs(obs))
 
     def act(
         self,
@@ -170,11 +194,15 @@ class TrainState:
         self.policy.to(device)
         self.target = copy.deepcopy(self.policy)
         self.target_parameters = flatten_parameters([self.target])
-        self.optimizer = FlatAdam([self.policy], config.learning_rate)
+        self.optimizer = FlatAdam(
+            [self.policy], schedules.value(config.learning_rate, 0), weight_decay=config.weight_decay
+        )
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
-        self.replay = Replay(config.buffer_size, self.rollout)
+        self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
+        if config.prioritized:
+            self.replay.priorities = Priorities(config.buffer_size, config.priority_alpha, device)
         columns, num_actions = self.collector.masks.num_columns, self.policy.num_actions
         if columns not in (None, num_actions):
             raise ValueError(f"the env's action masks have {columns} columns, its actions need {num_actions}")
@@ -196,8 +224,9 @@ class TrainState:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave; learning then goes on as if it had not stopped."""
-        for name in ("policy", "target", "optimizer", "replay", "collector"):
+        for name in ("policy", "target", "optimizer", "collector"):
             getattr(self, name).load_state_dict(saved[name])
+        self.replay.load_state_dict(saved["replay"], continues="envs" in saved["collector"])
         self.generator.set_state(saved["generator"])
         self.global_step, self.num_updates = int(saved["global_step"]), int(saved["num_updates"])
 
@@ -212,28 +241,26 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
 
     Yields:
         "charts/episodic_return" and "charts/episodic_length" (raw means over episodes that ended, absent if none did),
-        "charts/epsilon", and from `learning_starts` on "losses/td_loss" and "losses/q_value" (means).
+        "charts/epsilon", "charts/learning_rate", and from `learning_starts` on "losses/td_loss" and "losses/q_value"
+        (means).
     """
     state = state or TrainState(envs, config)
     while state.global_step < config.total_timesteps:
         end = min(config.total_timesteps, (state.global_step // config.log_every + 1) * config.log_every)
         records: list[tuple[Tensor, Tensor]] = []
         while state.global_step < end:
+            now = schedules.at(config, state.global_step / config.total_timesteps)
             before = max(state.global_step, config.learning_starts)
-            collect(state, config)
-            if config.anneal_lr:
-                left = 1 - state.global_step / config.total_timesteps
-                state.optimizer.learning_rate = config.learning_rate * max(0.0, left)
+            collect(state, now)
             due = state.global_step // config.train_frequency - before // config.train_frequency
-            records += [update(state, config) for _ in range(due)]
+            records += [update(state, now) for _ in range(due)]
         yield metrics(state, records)
 
 
 def collect(state: TrainState, config: Config) -> None:
     """Plays the next steps of every row into the replay."""
     policy = state.policy
-    progress = state.global_step / max(1.0, config.exploration_fraction * config.total_timesteps)
-    policy.epsilon.fill_(config.epsilon_start + (config.epsilon_end - config.epsilon_start) * min(1.0, progress))
+    policy.epsilon.fill_(config.epsilon)
 
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         return *policy.act(obs, mask, memory, starts, generator=state.generator), {}
@@ -243,30 +270,49 @@ def collect(state: TrainState, config: Config) -> None:
 
 
 def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
-    """One step of Adam on a sample; returns the loss `[]` and the values of the actions taken, `[batch_size]`."""
-    policy, batch = state.policy, state.replay.sample(config.batch_size, state.generator)
-    with torch.no_grad():
-        next_values = state.target(batch.next_obs)
-        chooser = policy(batch.next_obs) if config.double else next_values
-        best = masked(chooser, batch.next_mask).argmax(dim=-1, keepdim=True)
-        future = next_values.gather(1, best).squeeze(1).masked_fill_(batch.terminated, 0)
-        targets = torch.add(batch.rewards, future, alpha=config.gamma)
-    index = (batch.actions - policy.first_action).unsqueeze(1)
-    values = policy(batch.obs).gather(1, index).squeeze(1)
-    loss = (smooth_l1_loss if config.huber else mse_loss)(values, targets)
-    state.optimizer.zero_grad()
+    """One step of Adam on a sample; returns the loss `[]` and the outputs of the actions taken, `[B, num_atoms]`."""
+    policy, priorities, optimizer = state.policy, state.replay.priorities, state.optimizer
+    if priorities is None:
+        places, weights = state.replay.draw(config.batch_size, state.generator), None
+    else:
+        places, weights = priorities.draw(config.batch_size, state.replay.size, config.priority_beta, state.generator)
+    batch = state.replay.take(places)
+    ahead = look_ahead(state, batch, config.double)
+    outputs = of_actions(policy.outputs(batch.obs), batch.actions - policy.first_action)
+    losses, errors = policy.head.losses(outputs, ahead, batch.rewards, batch.discounts)
+    loss = (losses if weights is None else losses * weights).mean()
+    optimizer.zero_grad()
     loss.backward()
-    state.optimizer.step(config.max_grad_norm)
+    optimizer.learning_rate = config.learning_rate
+    optimizer.step(config.max_grad_norm)
+    if priorities is not None:
+        priorities.update(places, errors)
     state.num_updates += 1
     if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
-        state.target_parameters.data.lerp_(state.optimizer.flat.data, config.tau)
-    return loss.detach(), values.detach()
+        state.target_parameters.data.lerp_(optimizer.flat.data, config.tau)
+    return loss.detach(), outputs.detach()
+
+
+@torch.no_grad()
+def look_ahead(state: TrainState, batch: Transitions, double: bool) -> Tensor:
+    """What the target network says of the best legal next actions, `[B, num_atoms]`."""
+    outputs = state.target.outputs(batch.next_obs)
+    chooser = state.policy(batch.next_obs) if double else state.policy.head.mean(outputs)
+    return of_actions(outputs, masked(chooser, batch.next_mask).argmax(dim=-1))
+
+
+def of_actions(outputs: Tensor, actions: Tensor) -> Tensor:
+    """Of outputs `[B, num_actions, num_atoms]` those of actions int64 `[B]`, counted from 0: `[B, num_atoms]`."""
+    return outputs.gather(1, actions.view(-1, 1, 1).expand(-1, 1, outputs.shape[2])).squeeze(1)
 
 
 def metrics(state: TrainState, records: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
     """What an iteration came to."""
-    found = {"charts/epsilon": float(state.policy.epsilon)}
+    found = {"charts/epsilon": float(state.policy.epsilon), "charts/learning_rate": state.optimizer.learning_rate}
     if records:
-        losses, values = (torch.stack(parts) for parts in zip(*records, strict=True))
-        found["losses/td_loss"], found["losses/q_value"] = float(losses.mean()), float(values.mean())
+        losses, outputs = (torch.stack(parts) for parts in zip(*records, strict=True))
+        found["losses/td_loss"], found["losses/q_value"] = (
+            float(losses.mean()),
+            float(state.policy.head.mean(outputs).mean()),
+        )
     return found | state.collector.episode_metrics()

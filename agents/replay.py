@@ -1,4 +1,6 @@
-"""Uniform replay on the learner's device (Lin, "Self-improving reactive agents", 1992; Mnih et al., 2015)."""
+"""Replay on the learner's device (Lin, "Self-improving reactive agents", 1992; Mnih et al., 2015), of one step or more
+(Sutton, "Learning to predict by the methods of temporal differences", 1988).
+"""
 
 import math
 import os
@@ -9,18 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents.prioritized import Priorities
 from agents.rollout import Rollout
 
 
 @dataclass
 class Transitions:
-    """Steps side by side, `[B, ...]`, each with what it led to."""
+    """Steps side by side, `[B, ...]`, and where they led: the value of `obs` is rewards + discounts * the next."""
 
     obs: Tensor
     actions: Tensor
     rewards: Tensor
+    """float32 `[B]`: of the steps between `obs` and `next_obs`, discounted."""
     next_obs: Tensor
-    terminated: Tensor
+    discounts: Tensor
+    """float32 `[B]`: gamma to the number of those steps, 0 where the episode terminated."""
     next_mask: Tensor | None = None
     """bool `[B, M]`: legal actions in `next_obs`, or None where there are no masks."""
 
@@ -28,25 +33,35 @@ class Transitions:
 class Replay:
     """The last `capacity` transitions, in tensors of their own dtype: uint8 pictures stay uint8.
 
+    With `num_steps` above 1 a transition spans so many steps, fewer where the episode ends; the last steps of a rollout
+    wait for the next one.
+
     Args:
         capacity: transitions kept.
         rollout: one whose rows tell shapes, dtypes and the device.
+        gamma: discount a step.
+        num_steps: steps that a transition spans.
 
     Attributes:
         store: the tensors by name, `[capacity, ...]`, a ring.
         size: transitions in it.
         position: where the next one goes.
+        priorities: how likely each place is drawn, told of every new transition; None where all are alike.
+        waiting: steps that are not kept yet, by name, `[fewer than num_steps, N, ...]`.
         num_bytes: memory of the tensors once they are full.
 
     Raises:
         ValueError: no capacity, or the tensors don't fit into free memory; it names the bytes.
     """
 
-    def __init__(self, capacity: int, rollout: Rollout) -> None:
+    def __init__(self, capacity: int, rollout: Rollout, gamma: float, num_steps: int = 1) -> None:
         if capacity < 1:
             raise ValueError(f"a replay keeps at least 1 transition, got buffer_size {capacity}")
-        self.capacity, self.size, self.position = capacity, 0, 0
-        rows = {name: values[0, 0] for name, values in _transitions(rollout).items()}
+        self.capacity, self.gamma, self.num_steps = capacity, gamma, num_steps
+        self.size, self.position = 0, 0
+        self.priorities: Priorities | None = None
+        steps = _steps(rollout, gamma)
+        rows = {name: values[0, 0] for name, values in steps.items() if name not in ("valid", "ended")}
         self.num_bytes = capacity * sum(row.numel() * row.element_size() for row in rows.values())
         free = free_memory(rollout.obs.device)
         if self.num_bytes > free:
@@ -56,21 +71,29 @@ class Replay:
                 f"{free / 2**30:.2f} GiB are free; lower buffer_size to {fits:,} or less"
             )
         self.store = {name: row.new_zeros(capacity, *row.shape) for name, row in rows.items()}
+        self.waiting = {name: values[:0].clone() for name, values in steps.items()}
 
     @torch.no_grad()
     def add(self, rollout: Rollout) -> int:
         """Takes in the valid rows of a rollout, oldest first; returns how many there were."""
-        rows = {name: values.flatten(0, 1) for name, values in _transitions(rollout).items()}
-        if not rollout.valid.all():
-            valid = rollout.valid.flatten().nonzero().flatten()
-            rows = {name: values[valid] for name, values in rows.items()}
+        steps = _steps(rollout, self.gamma)
+        if self.num_steps > 1:
+            joined = {name: torch.cat([self.waiting[name], values]) for name, values in steps.items()}
+            steps, self.waiting = look_ahead(joined, self.num_steps)
+        rows = {name: steps[name].flatten(0, 1) for name in self.store}
+        if not steps["valid"].all():
+            index = steps["valid"].flatten().nonzero().flatten()
+            rows = {name: values[index] for name, values in rows.items()}
         number = len(rows["rewards"])
         kept = min(number, self.capacity)
         for name, values in rows.items():
             self._write(self.store[name], values[number - kept :])
+        if self.priorities is not None:
+            places = torch.arange(self.position, self.position + kept, device=rollout.obs.device)
+            self.priorities.enter(places % self.capacity)
         self.position = (self.position + kept) % self.capacity
         self.size = min(self.size + kept, self.capacity)
-        return number
+        return number if self.num_steps == 1 else int(rollout.valid.sum())
 
     def _write(self, store: Tensor, values: Tensor) -> None:
         """A block from the present position on, its rest from the start of the ring."""
@@ -79,21 +102,35 @@ class Replay:
         if first < len(values):
             store[: len(values) - first] = values[first:]
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Transitions:
-        """Transitions drawn uniformly, with replacement; from an empty replay there is nothing to draw."""
+    def draw(self, number: int, generator: torch.Generator) -> Tensor:
+        """Places of transitions drawn uniformly, with replacement: int64 `[number]`.
+
+        Raises:
+            ValueError: the replay is empty.
+        """
         if not self.size:
             raise ValueError("the replay is empty; add a rollout with valid rows before sampling")
-        device = self.store["rewards"].device
-        index = torch.randint(self.size, (batch_size,), generator=generator, device=device)
-        return Transitions(**{name: values.index_select(0, index) for name, values in self.store.items()})
+        return torch.randint(self.size, (number,), generator=generator, device=self.store["rewards"].device)
+
+    def take(self, places: Tensor) -> Transitions:
+        """The transitions at these places, int64 `[B]`."""
+        return Transitions(**{name: values.index_select(0, places) for name, values in self.store.items()})
 
     def state_dict(self) -> dict[str, Any]:
-        """What is filled, and where the ring goes on."""
+        """What is filled, where the ring goes on, and what waits."""
         filled = {name: values[: self.size].clone() for name, values in self.store.items()}
-        return {"store": filled, "position": self.position, "size": self.size}
+        waiting = {name: values.clone() for name, values in self.waiting.items()}
+        priorities = None if self.priorities is None else self.priorities.state_dict()
+        return {
+            "store": filled, "waiting": waiting, "position": self.position, "size": self.size, "priorities": priorities,
+        }  # fmt: skip
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
+    def load_state_dict(self, saved: dict[str, Any], continues: bool = True) -> None:
         """Puts back what `state_dict` gave.
+
+        Args:
+            saved: that.
+            continues: the worlds go on where they were; else the steps that waited have no successors and are dropped.
 
         Raises:
             ValueError: the saved replay had another capacity.
@@ -105,18 +142,46 @@ class Replay:
                 "keep buffer_size as it was"
             )
         self.position, self.size = position, size
+        if self.priorities is not None:
+            self.priorities.load_state_dict(saved["priorities"])
         for name, values in saved["store"].items():
             self.store[name][:size] = values
+        self.waiting = {
+            name: values.to(self.waiting[name].device)[: None if continues else 0]
+            for name, values in saved["waiting"].items()
+        }
 
 
-def _transitions(rollout: Rollout) -> dict[str, Tensor]:
-    """What is kept of each step, `[T, N, ...]` each."""
+def look_ahead(steps: dict[str, Tensor], num_steps: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """From single steps `[T, N, ...]` to those that span `num_steps`, and the last, which wait for their successors.
+
+    A span ends early with its episode: a truncated one keeps the final observation and the discount that it takes to
+    get there, a terminated one has discount 0. Nothing of the next episode, nor of a fake step, enters it.
+    """
+    number = max(0, len(steps["rewards"]) - num_steps + 1)
+    spans = {name: values[:number].clone() for name, values in steps.items()}
+    for later in range(1, num_steps):
+        ahead = {name: values[later : later + number] for name, values in steps.items()}
+        goes_on = ~spans["ended"]
+        spans["rewards"] += torch.where(goes_on, spans["discounts"] * ahead["rewards"], 0)
+        spans["discounts"] *= torch.where(goes_on, ahead["discounts"], 1)
+        for name in {"next_obs", "next_mask"} & spans.keys():
+            wide = goes_on.view(*goes_on.shape, *[1] * (spans[name].dim() - 2))
+            spans[name] = torch.where(wide, ahead[name], spans[name])
+        spans["ended"] |= ahead["ended"]
+    return spans, {name: values[number:].clone() for name, values in steps.items()}
+
+
+def _steps(rollout: Rollout, gamma: float) -> dict[str, Tensor]:
+    """What a rollout says of each step, `[T, N, ...]` each."""
     found = {
         "obs": rollout.obs[:-1],
         "actions": rollout.actions,
         "rewards": rollout.rewards,
         "next_obs": rollout.next_obs(),
-        "terminated": rollout.terminated,
+        "discounts": (~rollout.terminated).float().mul_(gamma),
+        "valid": rollout.valid,
+        "ended": rollout.terminated | rollout.truncated,
     }
     if rollout.action_mask is not None:
         found["next_mask"] = _next_mask(rollout, rollout.action_mask)

@@ -59,9 +59,24 @@ class Endless(gymnasium.Env):
 
 QUICK: dict[str, Any] = {
     "num_envs": 4, "learning_starts": 200, "buffer_size": 4000, "batch_size": 64, "train_frequency": 4,
-    "learning_rate": 1e-2, "target_network_frequency": 20, "exploration_fraction": 1.0, "epsilon_end": 0.5,
+    "learning_rate": 1e-2, "target_network_frequency": 20, "epsilon": "linear:1:0.5",
     "hidden_sizes": (32,), "log_every": 500,
 }  # fmt: skip
+
+
+SAME_STEP, NEXT_STEP = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP
+C51: dict[str, Any] = {
+    "head": "categorical",
+    "value_min": -2.0,
+    "value_max": 2.0,
+    "num_atoms": 9,
+    "learning_rate": 0.03,
+}
+QR: dict[str, Any] = {"head": "quantile", "num_atoms": 11}
+EVERYTHING: dict[str, Any] = {**C51, "n_steps": 3, "prioritized": True, "dueling": True}
+OPTIONS: list[dict[str, Any]] = [
+    {}, {"double": False}, {"dueling": True}, {"tau": 0.05}, {"huber": False}, {"prioritized": True}, C51, QR,
+]  # fmt: skip
 
 
 def learned(
@@ -74,22 +89,24 @@ def learned(
     return state.policy
 
 
-@pytest.mark.parametrize("settings", [{}, {"double": False}, {"dueling": True}, {"tau": 0.05}, {"huber": False}])
+@pytest.mark.parametrize("settings", OPTIONS)
 def test_values_of_a_corridor_are_the_known_ones(settings: dict[str, Any]) -> None:
     values = learned(Corridor, gamma=0.9, **settings)(torch.eye(2)).detach()
     assert torch.allclose(values, torch.tensor([[0.5, 0.9], [0.5, 1.0]]), atol=0.06)
 
 
-@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
-def test_truncation_bootstraps(mode: AutoresetMode) -> None:
-    values = learned(Endless, mode, gamma=0.5)(torch.ones(1, 1)).detach()
+@pytest.mark.parametrize(
+    ("settings", "mode"), [({}, SAME_STEP), ({}, NEXT_STEP), ({"n_steps": 3}, SAME_STEP), ({"n_steps": 3}, NEXT_STEP)]
+)
+def test_truncation_bootstraps(settings: dict[str, Any], mode: AutoresetMode) -> None:
+    values = learned(Endless, mode, gamma=0.5, **settings)(torch.ones(1, 1)).detach()
     assert torch.allclose(values, torch.full((1, 2), 2.0), atol=0.1)
 
 
-@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+@pytest.mark.parametrize(("settings", "mode"), [({}, SAME_STEP), ({}, NEXT_STEP), (EVERYTHING, NEXT_STEP)])
 @pytest.mark.parametrize("task", ["value", "obs", "discount", "action", "obs_action"])
-def test_probes(task: str, mode: AutoresetMode) -> None:
-    policy = learned(partial(Probe, task, False), mode, gamma=0.5)
+def test_probes(task: str, settings: dict[str, Any], mode: AutoresetMode) -> None:
+    policy = learned(partial(Probe, task, False), mode, gamma=0.5, **settings)
     values = policy(torch.tensor([[-1.0], [0.0], [1.0]])).detach()
     low, middle, high = values
     match task:
@@ -145,17 +162,24 @@ def test_double_values_the_choice_of_the_network_by_the_target() -> None:
     """By hand: one transition, tables for networks."""
     for double, expected in ((True, 1 + 0.5 * 3.0), (False, 1 + 0.5 * 7.0)):
         config = dqn.Config(
-            gamma=0.5, double=double, huber=False, num_envs=1, train_frequency=1, batch_size=1, hidden_sizes=()
+            gamma=0.5,
+            double=double,
+            huber=False,
+            num_envs=1,
+            train_frequency=1,
+            batch_size=1,
+            hidden_sizes=(),
+            epsilon=1.0,
         )
         state = dqn.TrainState(sync(partial(Probe, "value", False)), config)
         for network, biases in ((state.policy, [4.0, 2.0]), (state.target, [3.0, 7.0])):
             network.advantage.layers[0].weight.data.zero_()  # pyright: ignore
             network.advantage.layers[0].bias.data.copy_(torch.tensor(biases))  # pyright: ignore
         dqn.collect(state, config)
-        state.replay.store["terminated"].zero_()
+        state.replay.store["discounts"].fill_(0.5)
         taken = int(state.replay.store["actions"][0])
         loss, values = dqn.update(state, config)
-        assert values.tolist() == [[4.0, 2.0][taken]]
+        assert values.tolist() == [[[4.0, 2.0][taken]]]
         assert float(loss) == pytest.approx((values.item() - expected) ** 2)
 
 
@@ -181,7 +205,7 @@ def test_updates_are_as_many_as_the_steps_ask_for(num_envs: int, frequency: int)
 
 def test_the_target_network_follows_as_told() -> None:
     for settings, share in (({"tau": 0.25}, 0.25), ({"target_network_frequency": 1}, 1.0), ({}, 0.0)):
-        config = dqn.Config(**{**QUICK, **settings})
+        config = dqn.Config(**{**QUICK, "epsilon": 1.0, **settings})
         state = dqn.TrainState(sync(*[Corridor] * 4), config)
         dqn.collect(state, config)
         before = state.target_parameters.data.clone()
@@ -192,12 +216,13 @@ def test_the_target_network_follows_as_told() -> None:
 
 
 def test_epsilon_and_learning_rate_fall_in_straight_lines() -> None:
-    settings = {"total_timesteps": 2000, "exploration_fraction": 0.5, "anneal_lr": True, "epsilon_end": 0.1}
+    settings = {"total_timesteps": 2000, "epsilon": "linear:1:0.1:0.5", "learning_rate": "linear:0.01:0"}
     config = dqn.Config(**{**QUICK, **settings})
     state = dqn.TrainState(sync(*[Corridor] * 4), config)
     records = list(dqn.learn(state.collector.envs, config, state))
     assert [record["charts/epsilon"] for record in records] == pytest.approx([0.55, 0.1, 0.1, 0.1], abs=0.01)
-    assert state.optimizer.learning_rate == 0
+    rates = [record["charts/learning_rate"] for record in records]
+    assert rates == pytest.approx([0.0075, 0.005, 0.0025, 0], abs=1e-4)
 
 
 def test_first_actions_and_pictures() -> None:
@@ -233,7 +258,7 @@ def test_illegal_actions_are_never_taken_nor_valued() -> None:
         assert (actions == 1).all()
 
 
-@pytest.mark.parametrize("settings", [{}, {"dueling": True, "tau": 0.05, "anneal_lr": True}])
+@pytest.mark.parametrize("settings", [{}, EVERYTHING, {"n_steps": 3, "tau": 0.05, "learning_rate": "cosine:0.01:0"}])
 def test_a_resumed_run_equals_one_that_never_stopped(settings: dict[str, Any], tmp_path: Path) -> None:
     """To the last bit, replay and worlds included, through a checkpoint file; the ring has wrapped round by then."""
     config = dqn.Config(**{**QUICK, "total_timesteps": 2000, "buffer_size": 600, **settings})
@@ -254,8 +279,8 @@ def test_a_resumed_run_equals_one_that_never_stopped(settings: dict[str, Any], t
 def test_spaces_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"DQN needs a Discrete action space, got Box.*use ddpg or ppo"):
         dqn.check_spaces(spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (1,)))
-    with pytest.raises(ValueError, match=r"epsilon_end must lie in 0\.\.1, got 2"):
-        dqn.Config(epsilon_end=2)
+    with pytest.raises(ValueError, match=r"epsilon must lie in 0\.\.1, got linear:2:0"):
+        dqn.Config(epsilon="linear:2:0")
     with pytest.raises(ValueError, match="batch_size 64 is more than buffer_size 32"):
         dqn.Config(batch_size=64, buffer_size=32)
     with pytest.raises(ValueError, match="total_timesteps must be at least 1"):

@@ -41,11 +41,13 @@ class Counting(gymnasium.Env):
         return self._obs(), float(self.steps), over and not self.truncates, over and self.truncates, {}
 
 
-def filled(capacity: int, steps: int, mode: AutoresetMode) -> Replay:
+def filled(
+    capacity: int, steps: int, mode: AutoresetMode, num_steps: int = 1, rollout_steps: int = 1, gamma: float = 0.5
+) -> Replay:
     makers = [lambda: Counting(0, 3, False), lambda: Counting(1, 4, True)]
     collector = Collector(SyncVectorEnv(makers, autoreset_mode=mode))
-    rollout = collector.new_rollout(1)
-    replay = Replay(capacity, rollout)
+    rollout = collector.new_rollout(rollout_steps)
+    replay = Replay(capacity, rollout, gamma, num_steps)
     for _ in range(steps):
         collector.collect(lambda obs, mask, memory, starts: (obs[:, 1].long() % 4, memory, {}), rollout)
         replay.add(rollout)
@@ -61,7 +63,43 @@ def test_every_transition_leads_to_its_own_next_step(mode: AutoresetMode) -> Non
     assert torch.equal(kept["next_obs"][:, 1], kept["obs"][:, 1] + 1)
     assert torch.equal(kept["rewards"], kept["next_obs"][:, 1].float())
     assert torch.equal(kept["actions"], kept["obs"][:, 1].long() % 4)
-    assert torch.equal(kept["terminated"], (kept["next_obs"][:, 0] == 0) & (kept["next_obs"][:, 1] == 3))
+    terminated = (kept["next_obs"][:, 0] == 0) & (kept["next_obs"][:, 1] == 3)
+    assert torch.equal(kept["discounts"], torch.where(terminated, 0, 0.5))
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("rollout_steps", [1, 2, 7])
+@pytest.mark.parametrize("num_steps", [2, 3, 5, 9])
+def test_steps_are_summed_to_the_end_of_the_episode_and_no_further(
+    num_steps: int, rollout_steps: int, mode: AutoresetMode
+) -> None:
+    """World 0 terminates after step 3, world 1 is truncated after step 4; a step's reward is its number, from 1 on."""
+    replay = filled(1000, 40 // rollout_steps, mode, num_steps, rollout_steps)
+    kept = {name: values[: replay.size].tolist() for name, values in replay.store.items()}
+    assert replay.size > 30
+    rows = zip(kept["obs"], kept["next_obs"], kept["rewards"], kept["discounts"], strict=True)
+    for (number, step), next_obs, reward, discount in rows:
+        length = 3 + number
+        last = min(step + num_steps, length)
+        assert next_obs == [number, last]
+        assert reward == sum(0.5**k * (step + 1 + k) for k in range(last - step))
+        assert discount == (0 if number == 0 and last == length else 0.5 ** (last - step))
+
+
+def test_every_step_is_kept_once_whatever_a_transition_spans() -> None:
+    one, several = filled(1000, 30, AutoresetMode.SAME_STEP), filled(1000, 30, AutoresetMode.SAME_STEP, num_steps=4)
+    assert several.size == one.size - 2 * 3
+    for name in ("obs", "actions"):
+        assert torch.equal(several.store[name][: several.size], one.store[name][: several.size])
+
+
+def test_what_waits_goes_on_after_loading_unless_the_worlds_began_anew() -> None:
+    whole = filled(100, 7, AutoresetMode.SAME_STEP, num_steps=3)
+    for continues in (True, False):
+        other = filled(100, 0, AutoresetMode.SAME_STEP, num_steps=3)
+        other.load_state_dict(whole.state_dict(), continues)
+        assert len(other.waiting["rewards"]) == (2 if continues else 0)
+        assert not continues or torch.equal(other.waiting["obs"], whole.waiting["obs"])
 
 
 @pytest.mark.parametrize("capacity", [3, 7, 8, 1000])
@@ -69,7 +107,7 @@ def test_blocks_that_wrap_round_leave_the_newest_steps(capacity: int) -> None:
     """Blocks of 8 of an endless world, in rings smaller, equal and larger."""
     collector = Collector(SyncVectorEnv([lambda: Counting(0, 200, False)] * 2))
     rollout = collector.new_rollout(4)
-    replay = Replay(capacity, rollout)
+    replay = Replay(capacity, rollout, 0.9)
     for block in range(1, 6):
         collector.collect(lambda obs, mask, memory, starts: (obs[:, 1].long() % 4, memory, {}), rollout)
         assert replay.add(rollout) == 8
@@ -85,16 +123,16 @@ def test_masks_are_those_of_what_a_step_led_to(mode: AutoresetMode) -> None:
     makers = [partial(Scripted, n, LENGTHS[n], "truncated", masks="info") for n in range(3)]
     collector = Collector(sync(*makers, mode=mode))
     rollout = collector.new_rollout(6)
-    replay = Replay(50, rollout)
+    replay = Replay(50, rollout, 0.9)
     collector.collect(lambda obs, mask, memory, starts: (mask.long().argmax(1), memory, {}), rollout)  # pyright: ignore
     number = replay.add(rollout)
     ends = rollout.truncated.flatten()[rollout.valid.flatten()]
-    assert ends.any() and not replay.store["terminated"].any()
+    assert ends.any() and (replay.store["discounts"][:number] > 0).all()
     for row in range(number):
         all_legal = bool(ends[row]) and mode != AutoresetMode.NEXT_STEP
         expected = np.ones(3) if all_legal else mask_of(int(replay.store["next_obs"][row, 2]))
         assert replay.store["next_mask"][row].int().tolist() == expected.tolist()
-    assert replay.sample(2, torch.Generator()).next_mask is not None
+    assert replay.take(replay.draw(2, torch.Generator())).next_mask is not None
 
 
 def test_the_ring_keeps_the_newest_and_goes_on_after_loading() -> None:
@@ -109,7 +147,7 @@ def test_the_ring_keeps_the_newest_and_goes_on_after_loading() -> None:
 
 def test_samples_are_uniform_and_belong_together() -> None:
     replay = filled(100, 20, AutoresetMode.SAME_STEP)
-    batch = replay.sample(4000, torch.Generator().manual_seed(0))
+    batch = replay.take(replay.draw(4000, torch.Generator().manual_seed(0)))
     assert torch.equal(batch.rewards, batch.next_obs[:, 1].float())
     counts = torch.bincount(batch.obs[:, 0].long(), minlength=2)
     assert abs(counts[0] - 2000) < 200
@@ -130,7 +168,7 @@ def test_a_replay_of_another_capacity_is_refused() -> None:
 
 def test_nothing_is_drawn_from_an_empty_replay() -> None:
     with pytest.raises(ValueError, match="the replay is empty"):
-        filled(5, 0, AutoresetMode.SAME_STEP).sample(1, torch.Generator())
+        filled(5, 0, AutoresetMode.SAME_STEP).draw(1, torch.Generator())
 
 
 def test_the_memory_of_a_container_counts(tmp_path: Path) -> None:
