@@ -20,6 +20,9 @@ class Recurrent(nn.Module):
         kind: "lstm" or "gru".
         num_inputs: features a step.
         size: of the hidden state.
+
+    Attributes:
+        fused: one call a step; False: the same in elementary operations, which `torch.func.vmap` can batch.
     """
 
     def __init__(self, kind: str, num_inputs: int, size: int) -> None:
@@ -31,11 +34,11 @@ class Recurrent(nn.Module):
         for weight in (self.cell.weight_ih, self.cell.weight_hh):
             for gate in weight.data.split(size):
                 nn.init.orthogonal_(gate)
+        self.fused = True
         nn.init.zeros_(self.cell.bias_ih)
         nn.init.zeros_(self.cell.bias_hh)
         if kind == "lstm":
             nn.init.ones_(self.cell.bias_ih.data[size : 2 * size])  # forget little at first (Gers et al., 2000)
-        self._weights = list(self.cell.parameters())  # attributes of modules are slow to look up
 
     def step(self, x: Tensor, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
         """`[N, num_inputs]`, `[N, m]`, bool `[N]` -> what is remembered, `[N, size]`, and the next memory `[N, m]`."""
@@ -53,9 +56,24 @@ class Recurrent(nn.Module):
         return torch.stack(hidden), torch.cat(state, dim=-1)
 
     def _advance(self, x: Tensor, state: tuple[Tensor, ...], kept: Tensor) -> tuple[Tensor, ...]:
+        weights = self.cell._parameters.values()  # attributes of modules are slow to look up
+        if not self.fused:
+            return self._advance_plainly(x, state, kept)
         if self.kind == "lstm":
-            return torch.lstm_cell(x, [state[0] * kept, state[1] * kept], *self._weights)
-        return (torch.gru_cell(x, state[0] * kept, *self._weights),)
+            return torch.lstm_cell(x, [state[0] * kept, state[1] * kept], *weights)  # pyright: ignore
+        return (torch.gru_cell(x, state[0] * kept, *weights),)  # pyright: ignore
+
+
+    def _advance_plainly(self, x: Tensor, state: tuple[Tensor, ...], kept: Tensor) -> tuple[Tensor, ...]:
+        cell, h = self.cell, state[0] * kept
+        given, kept_on = F.linear(x, cell.weight_ih, cell.bias_ih), F.linear(h, cell.weight_hh, cell.bias_hh)
+        if self.kind == "lstm":
+            into, forget, new, out = (given + kept_on).chunk(4, dim=-1)
+            c = forget.sigmoid() * (state[1] * kept) + into.sigmoid() * new.tanh()
+            return out.sigmoid() * c.tanh(), c
+        (reset, update, new), (r, u, n) = given.chunk(3, dim=-1), kept_on.chunk(3, dim=-1)
+        share = (update + u).sigmoid()
+        return ((1 - share) * (new + (reset + r).sigmoid() * n).tanh() + share * h,)
 
 
 class Attention(nn.Module):
@@ -118,11 +136,11 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention over the past and two layers behind it, each added to what comes in."""
+    """Attention over the past and two layers behind it, each added to what comes in; `fused` as in `Recurrent`."""
 
     def __init__(self, size: int, context: int, num_heads: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.fused = num_heads, True
         self.norm, self.norm_behind = nn.LayerNorm(size), nn.LayerNorm(size)
         self.query, self.key, self.value = (linear(size, size, 1.0) for _ in range(3))
         self.out = linear(size, size, 1.0)
@@ -143,7 +161,10 @@ class Block(nn.Module):
                 (self.value, normed),
             )
         )
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        if self.fused:
+            found = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        else:
+            found = (query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]) + bias).softmax(-1) @ value
         tokens = tokens + self.out(found.transpose(1, 2).flatten(2))
         tokens = tokens + self.narrow(torch.relu(self.wide(self.norm_behind(tokens))))
         return tokens, everything[:, -past.shape[1] :]

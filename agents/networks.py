@@ -42,14 +42,14 @@ class MLP(nn.Module):
         layers = [linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes]
         self.layers = nn.ModuleList(layers)
         self.activation = ACTIVATIONS[activation]
-        self._weights = [(layer.weight, layer.bias) for layer in layers]  # attributes of modules are slow to look up
+        self._weights = [layer._parameters for layer in layers]  # attributes of modules are slow to look up
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., sizes[0]]` -> `[..., sizes[-1]]`."""
-        *hidden, (weight, bias) = self._weights
-        for hidden_weight, hidden_bias in hidden:
-            x = self.activation(F.linear(x, hidden_weight, hidden_bias))
-        return F.linear(x, weight, bias)
+        *hidden, last = self._weights
+        for layer in hidden:
+            x = self.activation(F.linear(x, layer["weight"], layer["bias"]))  # pyright: ignore
+        return F.linear(x, last["weight"], last["bias"])  # pyright: ignore
 
 
 class Features(nn.Module):

@@ -36,7 +36,7 @@ class RunningNorm(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """`[..., *shape]` -> float32 of the same shape."""
-        return ((values - self.shift) * self.scale).clamp_(-self.clip, self.clip)
+        return ((values - self.shift) * self.scale).clamp(-self.clip, self.clip)
 
     @torch.no_grad()
     def update(self, values: Tensor, valid: Tensor | None = None) -> None:
