@@ -16,9 +16,11 @@ from torch import Tensor
 from agents.actor_critic import Policy
 from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
+from agents.encoding import Encoder
 from agents.normalize import RewardScale
 from agents.optimizer import FlatAdam
 from agents.returns import gae, next_values
+from agents.rnd import Novelty
 from agents.rollout import Collector, Rollout
 
 
@@ -84,6 +86,8 @@ class Config:
     """With a memory: steps that gradients flow back through; an iteration's rows are cut into segments this long."""
     context_steps: int = 32
     """Steps that each block of a transformer looks back."""
+    rnd_coef: float = 0.0
+    """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none."""
 
     def __post_init__(self) -> None:
         sizes = ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs")
@@ -125,6 +129,8 @@ class TrainState:
             torch.manual_seed(config.seed)
             layouts = (getattr(envs, name, None) for name in ("action_layout", "obs_layout"))
             self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
+            space = Encoder(envs.single_observation_space).space
+            self.novelty = Novelty(space, envs.num_envs, config.gamma, device=device) if config.rnd_coef else None
         self.policy.to(device)
         self.reward_scale = RewardScale(envs.num_envs, config.gamma).to(device)
         self.optimizer = FlatAdam([self.policy], config.learning_rate, eps=1e-5)
@@ -140,6 +146,7 @@ class TrainState:
             "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
             "reward_scale": {name: value.clone() for name, value in self.reward_scale.state_dict().items()},
             "optimizer": self.optimizer.state_dict(),
+            "novelty": self.novelty and self.novelty.state_dict(),
             "generator": self.generator.get_state(),
             "collector": self.collector.state_dict(),
             "global_step": self.global_step,
@@ -150,6 +157,8 @@ class TrainState:
         self.policy.load_state_dict(saved["policy"])
         self.reward_scale.load_state_dict(saved["reward_scale"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.novelty is not None:
+            self.novelty.load_state_dict(saved["novelty"])
         self.generator.set_state(saved["generator"])
         self.collector.load_state_dict(saved["collector"])
         self.global_step = int(saved["global_step"])
@@ -252,6 +261,8 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     terminated, truncated, rewards = rollout.terminated, rollout.truncated, rollout.rewards
     if config.normalize_reward:
         rewards = state.reward_scale(rewards, terminated | truncated, rollout.valid)
+    if state.novelty is not None:
+        rewards = rewards + config.rnd_coef * state.novelty(rollout, state.generator)
     advantages = gae(rewards, values, following, terminated, truncated, config.gamma, config.gae_lambda)
     steps = (acted, mask, rollout.actions, log_probs, values, advantages, advantages + values)
     if config.memory:

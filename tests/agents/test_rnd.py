@@ -1,0 +1,110 @@
+"""Random network distillation: what was seen becomes familiar, and a maze that chance does not solve is solved."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+
+import envs
+from agents import ppo
+from agents.evaluate import evaluate
+from agents.rnd import Novelty
+from tests.agents.test_ppo import CONTINUED, run, same
+from tests.probe_envs import Drift, Scripted, sync
+
+CURIOUS = replace(CONTINUED, rnd_coef=0.5)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+IMAGES = spaces.Box(0, 255, (40, 40, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("space", "old", "new"),
+    [
+        (spaces.Discrete(50), torch.arange(512) % 10, torch.arange(10, 50)),
+        (spaces.Box(-5, 5, (2,)), torch.rand(512, 2, generator=generator()), torch.full((1, 2), -1.0)),
+        (IMAGES, torch.zeros(64, 40, 40, 1).byte(), torch.full((1, 40, 40, 1), 255).byte()),
+    ],
+    ids=("discrete", "box", "image"),
+)  # fmt: skip
+def test_what_was_seen_is_familiar(space: spaces.Space, old: torch.Tensor, new: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    novelty = Novelty(space, 1, 0.99, minibatch_size=64)
+    if novelty.norm is not None:
+        novelty.norm.update(novelty.learner.features(old))
+    with torch.no_grad():
+        before = novelty.errors(old).mean()
+    target = {name: value.clone() for name, value in novelty.target.state_dict().items()}
+    for _ in range(20):
+        novelty.learn(old, generator())
+    with torch.no_grad():
+        familiar, unseen = novelty.errors(old).mean(), novelty.errors(new).mean()
+    assert familiar < 0.1 * before and unseen > 10 * familiar
+    assert same(novelty.target.state_dict(), target), "the random network stays as it is"
+
+
+def test_fake_steps_teach_nothing_and_final_observations_count() -> None:
+    """Of worlds that end after each step, every observation that a step leads to is a final one."""
+    bonuses = {}
+    for mode in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
+        state = ppo.TrainState(sync(lambda: Scripted(0, (1,)), mode=mode), replace(CURIOUS, num_envs=1))
+        rollout = state.collector.new_rollout(8)
+        ppo.collect(state, rollout)
+        assert state.novelty is not None and state.novelty.norm is not None
+        bonuses[mode] = state.novelty(rollout, state.generator)[rollout.valid]
+        assert int(state.novelty.norm.count) == int(state.novelty.scale.norm.count) == int(rollout.valid.sum())
+        assert float(state.novelty.norm.mean[2]) == 1, "the last observation of an episode, not the next's first"
+    assert [len(bonus) for bonus in bonuses.values()] == [8, 4]
+
+
+def test_the_bonus_is_learned_from_and_the_return_is_told_without_it() -> None:
+    metrics, curious = (next(ppo.learn(Drift(8), config)) for config in (CONTINUED, CURIOUS))
+    assert curious["charts/episodic_return"] == metrics["charts/episodic_return"]
+    assert curious["losses/value_loss"] != metrics["losses/value_loss"]
+
+
+def test_a_resumed_run_is_the_run_that_did_not_stop() -> None:
+    state = ppo.TrainState(Drift(8), CURIOUS)
+    learning = ppo.learn(state.collector.envs, CURIOUS, state)
+    next(learning)
+    saved = state.state_dict()
+    metrics = list(learning)
+    again = ppo.TrainState(Drift(8), replace(CURIOUS, seed=77))
+    again.load_state_dict(saved)
+    assert metrics == list(ppo.learn(again.collector.envs, CURIOUS, again)) and len(metrics) == 3
+    assert same(state.state_dict(), again.state_dict())
+
+
+LEDGE = """
+CCCCCCCCC
+S.......C
+CCCCCCC.C
+G.......C
+CCCCCCCCC
+"""
+"""16 steps along cliffs, which lead back to the start: chance does not get to the goal, the only reward."""
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_a_way_that_pays_at_its_end_alone_is_found_by_curiosity_and_not_without(seed: int) -> None:
+    def worlds(num_envs: int) -> Any:
+        options = {"step_reward": 0.0, "cliff_reward": 0.0, "max_episode_steps": 100}
+        return envs.make_vec("quintet/GridWorld-v0", num_envs, level=LEDGE, num_threads=1, seed=seed, **options)
+
+    means = []
+    for coef in (0.0, 0.1):
+        config = ppo.Config(
+            total_timesteps=60_000, num_envs=32, num_steps=64, learning_rate=1e-3, anneal_lr=False, rnd_coef=coef,
+            seed=seed,
+        )  # fmt: skip
+        state = run(worlds(32), config)
+        means.append(evaluate(state.policy, worlds(4), 4).mean)
+    assert means == [0, 1]
