@@ -63,7 +63,6 @@ class Recurrent(nn.Module):
             return torch.lstm_cell(x, [state[0] * kept, state[1] * kept], *weights)  # pyright: ignore
         return (torch.gru_cell(x, state[0] * kept, *weights),)  # pyright: ignore
 
-
     def _advance_plainly(self, x: Tensor, state: tuple[Tensor, ...], kept: Tensor) -> tuple[Tensor, ...]:
         cell, h = self.cell, state[0] * kept
         given, kept_on = F.linear(x, cell.weight_ih, cell.bias_ih), F.linear(h, cell.weight_hh, cell.bias_hh)
