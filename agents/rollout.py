@@ -113,7 +113,8 @@ class Collector:
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._episodes: list[tuple[float, int]] = []
         self._statistics: dict[str, list[float]] = {}
-        self._ends: list[tuple[int, dict[str, Any]]] = []
+        self._ends: list[tuple[int, dict[str, Any], Tensor]] = []
+        self._games: list[tuple[Tensor, Tensor, dict[str, Any]]] = []
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         obs, infos = envs.reset(seed=seed)
         self.masks = Masks(envs, infos)
@@ -207,7 +208,7 @@ class Collector:
         infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
         if isinstance(episode := infos.get("episode"), dict) and not episode.keys() <= {"r", "l", "t"}:
-            self._ends.append((t, episode))
+            self._ends.append((t, episode, self.owners.owner))
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
         elif self.mode == AutoresetMode.DISABLED:
@@ -283,7 +284,9 @@ class Collector:
     def _count_statistics(self, rollout: Rollout) -> None:
         """What the envs say of the learner's episodes that ended beside return, length and time."""
         ends, self._ends = self._ends, []
-        for t, episode in ends:
+        for t, episode, owner in ends:
+            if self.owners.opponents:
+                self._games.append((owner, (rollout.terminated[t] | rollout.truncated[t]).clone(), episode))
             mine = ((rollout.terminated[t] | rollout.truncated[t]) & rollout.valid[t]).cpu().numpy()
             for name, values in episode.items():
                 row = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
@@ -299,6 +302,16 @@ class Collector:
         """What else the envs said of the learner's episodes that ended since the last call, in order of time."""
         statistics, self._statistics = self._statistics, {}
         return statistics
+
+    def pop_games(self) -> list[tuple[Tensor, Tensor, dict[str, Any]]]:
+        """Of each step since the last call in which episodes ended while opponents played, in order of time.
+
+        Returns:
+            who played each row, int64 `[num_envs]` (see `Owners.owner`), which rows ended, bool `[num_envs]`, and what
+            the envs said of them, `infos["episode"]`.
+        """
+        games, self._games = self._games, []
+        return games
 
     def episode_metrics(self) -> dict[str, float]:
         """Means of `pop_episodes()` and `pop_statistics()` by the names that are logged; empty if no episode ended.

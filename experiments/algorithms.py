@@ -14,6 +14,7 @@ ALGORITHMS = {
     "dqn": ("agents.dqn", "deep Q-network: Discrete actions"),
     "ddpg": ("agents.ddpg", "deep deterministic policy gradient: Box actions"),
     "ppo": ("agents.ppo", "proximal policy optimisation: Discrete, MultiDiscrete or Box actions"),
+    "league": ("experiments.selfplay", "PPO in all seats of a world of two teams, against itself and its past"),
 }
 """Name -> (module, what it is for). A module is imported when it is asked for."""
 

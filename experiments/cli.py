@@ -9,6 +9,7 @@ from experiments.errors import InputError
 
 COMMANDS = {
     "train": ("experiments.train", "train an agent on an environment, or go on with a run"),
+    "league": ("experiments.league_command", "train teams by self-play against themselves and their past"),
     "play": ("experiments.play", "watch a trained agent, in a window or in a video"),
     "evaluate": ("experiments.evaluate", "measure a trained agent over many episodes"),
     "envs": ("experiments.list_envs", "list environments with their spaces and options"),

@@ -167,19 +167,27 @@ def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> t
 def _environments(run_config: runs.RunConfig, config: Any) -> Any:
     """The batch to learn from, its spaces checked."""
     choice = EnvChoice(run_config.env_id, run_config.env_options)
-    envs = make_batch(choice, config.num_envs, run_config.vectorization, config.seed)
+    module = load_algorithm(run_config.algorithm)
+    seats = getattr(module, "SEATS", (0,))
+    envs = make_batch(choice, config.num_envs, run_config.vectorization, config.seed, seats)
     try:
-        load_algorithm(run_config.algorithm).check_spaces(envs.single_observation_space, envs.single_action_space)
+        _check(module, envs)
     except ValueError as error:
         fitting = ", ".join(name for name in ALGORITHMS if _fits(name, envs)) or "none of this version's"
         raise InputError(f"{run_config.env_id}: {error}\nalgorithms that fit: {fitting}") from error
     return envs
 
 
+def _check(module: Any, envs: Any) -> None:
+    module.check_spaces(envs.single_observation_space, envs.single_action_space)
+    if hasattr(module, "check_envs"):
+        module.check_envs(envs)
+
+
 def _fits(algorithm: str, envs: Any) -> bool:
-    """Whether an algorithm is there and takes the spaces."""
+    """Whether an algorithm is there and takes the environments."""
     try:
-        load_algorithm(algorithm).check_spaces(envs.single_observation_space, envs.single_action_space)
+        _check(load_algorithm(algorithm), envs)
     except (InputError, ValueError):
         return False
     return True
@@ -255,6 +263,8 @@ def train(
 
     torch.set_num_threads(run_config.threads)
     state = load_algorithm(run_config.algorithm).TrainState(envs, config, device=run_config.device)
+    if hasattr(state, "use_folder"):
+        state.use_folder(run)
     if saved is not None:
         with as_input_error(ValueError, RuntimeError, KeyError, prefix="the checkpoint doesn't fit: "):
             state.load_state_dict(saved["train"])

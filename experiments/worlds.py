@@ -136,17 +136,19 @@ def _creator(entry_point: Any) -> Any:
     return entry_point if callable(entry_point) else load_env_creator(entry_point)
 
 
-def make_batch(choice: EnvChoice, num_envs: int, vectorization: str = "sync", seed: int = 0) -> Any:
+def make_batch(
+    choice: EnvChoice, num_envs: int, vectorization: str = "sync", seed: int = 0, seats: str | Sequence[int] = (0,)
+) -> Any:
     """A vector env to learn from or to evaluate on: tensors for worlds, NumPy with SAME_STEP autoreset for others.
 
-    Of a world with several seats the first is the learner's; the world's scripted players have the others.
+    Of a world with several seats `seats` are the learner's; the world's scripted players have the others.
 
     Raises:
         InputError: options with values that the environment refuses, or an extra that is not installed.
     """
     with _judging(choice):
         if choice.is_world:
-            return envs.make_vec(choice.id, num_envs, seed=seed, seats=(0,), **choice.options)
+            return envs.make_vec(choice.id, num_envs, seed=seed, seats=seats, **choice.options)
         settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
         if vectorization == "async":
             settings["context"] = "spawn"

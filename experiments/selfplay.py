@@ -1,0 +1,226 @@
+"""Self-play: one policy learns by PPO in every seat of a world of two teams, against itself and its frozen past.
+
+A share of the worlds holds a past version in one of the teams, drawn from a pool (`agents.league`); the learner's games
+against it tell how good it still is. The rest is `agents.ppo`. Read from top to bottom: `Config`, `TrainState`,
+`learn`.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents import checkpoint, ppo
+from agents.league import RULES, Pool
+
+SEATS = "all"
+"""Which seats of a world the learner's batch has."""
+
+
+@dataclass(frozen=True)
+class Config(ppo.Config):
+    """How a league learns: PPO's fields, where an agent-step is one seat's, and whom the learner meets."""
+
+    past_share: float = 0.2
+    """Share of the worlds in which a past version plays one of the teams."""
+    opponents: int = 4
+    """Past versions that play at a time."""
+    opponent_rule: str = "quality"
+    """How past versions are drawn: quality (OpenAI Five's), pfsp (those who still win) or uniform."""
+    snapshot_every: int = 200_000
+    """Agent-steps from one frozen version to the next."""
+    pool_size: int = 32
+    """Versions kept; the least likely goes first."""
+    redraw_every: int = 100_000
+    """Agent-steps from one draw of past versions to the next."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.past_share < 1:
+            raise ValueError(f"past_share must lie in 0..1, below 1, got {self.past_share}")
+        for name in ("opponents", "snapshot_every", "pool_size", "redraw_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.opponent_rule not in RULES:
+            raise ValueError(f"opponent_rule must be one of {', '.join(RULES)}, got {self.opponent_rule!r}")
+
+
+check_spaces, make_policy = ppo.check_spaces, ppo.make_policy
+
+
+def check_envs(envs: Any) -> None:
+    """A league takes worlds of two teams that say who won.
+
+    Raises:
+        ValueError: other environments.
+    """
+    statistics = getattr(getattr(envs, "world", None), "statistics", ())
+    if getattr(envs, "num_seats", 1) % 2 or not {"won", "lost"} <= set(statistics):
+        raise ValueError("a league needs a world of two teams that says who won, such as quintet/Duel-v0")
+
+
+class TrainState:
+    """Everything that training changes.
+
+    Attributes:
+        ppo: the learner's.
+        pool: the past versions by name; their weights lie in the run folder, `pool/NAME.safetensors`.
+    """
+
+    def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
+        check_envs(envs)
+        self.num_seats = int(envs.num_seats)
+        self.ppo = ppo.TrainState(envs, config, device)
+        self.config, self.device = config, device
+        self.pool = Pool(config.opponent_rule, config.pool_size)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.frozen: dict[str, Any] = {}
+        self.folder: Path | None = None
+        self.kept: set[str] = set()
+        self.next_snapshot, self.next_draw = 0, 0
+
+    @property
+    def policy(self) -> Any:
+        """The learner."""
+        return self.ppo.policy
+
+    @property
+    def global_step(self) -> int:
+        """Agent-steps learned from."""
+        return self.ppo.global_step
+
+    def use_folder(self, run: Path) -> None:
+        """Where past versions are written to and read from."""
+        self.folder = run / "pool"
+        self.folder.mkdir(exist_ok=True)
+
+    def playing(self) -> list[str]:
+        """Names of the opponents, in the order of their numbers."""
+        return [one.snapshot for one in self.ppo.collector.owners.opponents]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and JSON scalars, nested; past versions by name."""
+        if self.folder is not None:
+            index = json.dumps(self.pool.state_dict(), indent=2) + "\n"
+            checkpoint.write_atomic(self.folder / "index.json", index.encode())
+        self.kept = set(self.frozen)
+        return {
+            **self.ppo.state_dict(),
+            "pool": self.pool.state_dict(),
+            "playing": self.playing(),
+            "league_generator": self.generator.get_state(),
+            "next_snapshot": self.next_snapshot,
+            "next_draw": self.next_draw,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Puts back what `state_dict` gave; learning then goes on as if it had not stopped.
+
+        Raises:
+            ValueError: a version's file is missing or damaged.
+        """
+        self.pool.load_state_dict(saved["pool"])
+        names = dict.fromkeys([*(one["name"] for one in saved["pool"]), *saved["playing"]])
+        self.frozen = {name: self._read(name) for name in names}
+        self.kept = set(self.frozen)
+        policies = [self.frozen[name] for name in saved["playing"]]
+        self.ppo.collector.set_opponents(policies, torch.zeros(self.ppo.collector.num_envs, dtype=torch.int64))
+        self.ppo.load_state_dict(saved)
+        self.generator.set_state(saved["league_generator"])
+        self.next_snapshot, self.next_draw = saved["next_snapshot"], saved["next_draw"]
+
+    def freeze(self) -> None:
+        """The learner as it is joins the pool; who is neither in it nor plays, nor in the last checkpoint, goes."""
+        name = f"step_{self.global_step:012d}"
+        self.frozen[name] = self._frozen(self.policy.state_dict(), name)
+        if self.folder is not None:
+            checkpoint.save(self.folder / f"{name}.safetensors", {"policy": self.policy.state_dict()})
+        self.pool.add(name)
+        needed = {one.name for one in self.pool.members} | set(self.playing())
+        for gone in set(self.frozen) - needed:
+            del self.frozen[gone]
+        if self.folder is not None:
+            for path in self.folder.glob("step_*.safetensors"):
+                if path.stem not in needed | self.kept:
+                    path.unlink()
+
+    def _read(self, name: str) -> Any:
+        if self.folder is None:
+            raise ValueError(f"the past version {name} lies in a run folder; call use_folder first")
+        try:
+            return self._frozen(checkpoint.load(self.folder / f"{name}.safetensors")["policy"], name)
+        except FileNotFoundError as error:
+            raise ValueError(f"the past version {name} is not in {self.folder}; use an earlier checkpoint") from error
+
+    def _frozen(self, weights: dict[str, Tensor], name: str) -> Any:
+        envs = self.ppo.collector.envs
+        layouts = (getattr(envs, layout, None) for layout in ("action_layout", "obs_layout"))
+        policy = make_policy(envs.single_observation_space, envs.single_action_space, self.config, *layouts)
+        policy.load_state_dict(weights)
+        policy.snapshot = name  # pyright: ignore
+        return policy.to(self.device).eval().requires_grad_(False)
+
+
+def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterator[dict[str, float]]:
+    """Learns until `config.total_timesteps`, counted in agent-steps of the learner.
+
+    Args:
+        envs: what `envs.make_vec` gives, with all seats of a world of two teams.
+        config: how.
+        state: where to go on from; None begins anew.
+
+    Yields:
+        what `ppo.learn` yields, and "league/versions" (in the pool), "league/beaten" (the learner's mean share of the
+        points against them) and "league/past_games" (games against past versions in this iteration).
+    """
+    state = state or TrainState(envs, config)
+    prepare(state, config)
+    for metrics in ppo.learn(envs, config, state.ppo):
+        games = record_games(state)
+        prepare(state, config)
+        members = state.pool.members
+        metrics["league/versions"], metrics["league/past_games"] = len(members), games
+        metrics["league/beaten"] = sum(one.beaten for one in members) / len(members)
+        yield metrics
+
+
+def prepare(state: TrainState, config: Config) -> None:
+    """A new version and new opponents, where they are due."""
+    if state.global_step >= state.next_snapshot:
+        state.freeze()
+        state.next_snapshot = state.global_step + config.snapshot_every
+    if config.past_share and state.global_step >= state.next_draw:
+        names = state.pool.draw(config.opponents, state.generator)
+        owner = past_owners(config.num_envs, state.num_seats, config.past_share, len(names))
+        state.ppo.collector.set_opponents([state.frozen[name] for name in names], owner)
+        state.next_draw = state.global_step + config.redraw_every
+
+
+def past_owners(num_worlds: int, num_seats: int, share: float, opponents: int) -> Tensor:
+    """Who plays each row from its next episode on, int64 `[num_worlds * num_seats]`.
+
+    The last worlds are those with a past version in one team, by turns the first and the second.
+    """
+    owner = torch.zeros(num_worlds, 2, num_seats // 2, dtype=torch.int64)
+    past = round(share * num_worlds)
+    for number in range(past):
+        owner[num_worlds - 1 - number, (number // opponents) % 2] = 1 + number % opponents
+    return owner.flatten()
+
+
+def record_games(state: TrainState) -> int:
+    """Tells the pool how the learner's games against past versions ended; returns how many there were."""
+    count, names = 0, state.playing()
+    for owner, ended, episode in state.ppo.collector.pop_games():
+        by_world = owner.reshape(-1, state.num_seats)
+        won, lost = (episode[name].reshape(-1, state.num_seats) for name in ("won", "lost"))
+        for world in (ended.reshape(-1, state.num_seats)[:, 0] & (by_world > 0).any(1)).nonzero().flatten().tolist():
+            seat = int((by_world[world] == 0).nonzero()[0])
+            points = 0.5 + 0.5 * float(won[world, seat] - lost[world, seat])
+            state.pool.record(names[int(by_world[world].max()) - 1], points)
+            count += 1
+    return count

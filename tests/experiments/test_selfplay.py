@@ -1,0 +1,118 @@
+"""Self-play: who holds which seats, how games against the past are counted, and a run that was cut goes on the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import envs
+from agents import checkpoint
+from experiments import selfplay
+from experiments.cli import main
+from experiments.selfplay import Config, TrainState, learn, past_owners, record_games
+
+SMALL = Config(
+    num_envs=10,
+    num_steps=32,
+    hidden_sizes=(16,),
+    memory="lstm",
+    memory_size=16,
+    normalize_obs=True,
+    total_timesteps=4_000,
+    snapshot_every=600,
+    redraw_every=500,
+    pool_size=3,
+    opponents=2,
+)
+
+
+def duels(seed: int = 1) -> Any:
+    """Short ones, so that games end while a test watches."""
+    batch = envs.make_vec("quintet/Duel-v0", SMALL.num_envs, seed=seed, seats="all", num_threads=1)
+    batch.set_params(max_episode_steps=40)
+    return batch
+
+
+def test_past_versions_hold_one_team_of_the_last_worlds_by_turns() -> None:
+    rows = past_owners(num_worlds=10, num_seats=4, share=0.4, opponents=2).reshape(10, 2, 2)
+    assert not rows[:6].any()
+    assert [world.tolist() for world in rows[6:]] == [
+        [[0, 0], [2, 2]],
+        [[0, 0], [1, 1]],
+        [[2, 2], [0, 0]],
+        [[1, 1], [0, 0]],
+    ]
+
+
+def test_a_run_that_was_cut_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    whole = TrainState(duels(), SMALL)
+    whole.use_folder(make(tmp_path / "whole"))
+    for _ in learn(whole.ppo.collector.envs, SMALL, whole):
+        pass
+    cut = TrainState(duels(), SMALL)
+    cut.use_folder(make(tmp_path / "cut"))
+    iterations = learn(cut.ppo.collector.envs, SMALL, cut)
+    for _ in range(4):
+        next(iterations)
+    assert cut.playing() and len(cut.pool.members) > 1
+    checkpoint.save(tmp_path / "cut.safetensors", cut.state_dict())
+    next(iterations)
+    resumed = TrainState(duels(seed=5), SMALL)
+    resumed.use_folder(tmp_path / "cut")
+    resumed.load_state_dict(checkpoint.load(tmp_path / "cut.safetensors"))
+    for _ in learn(resumed.ppo.collector.envs, SMALL, resumed):
+        pass
+    for name, state in (("a", whole), ("b", resumed)):
+        checkpoint.save(tmp_path / name, state.state_dict())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert len(whole.pool.members) == 3 and whole.pool.members[0].name != "step_000000000000"
+    files = {path.stem for path in (tmp_path / "whole" / "pool").glob("step_*")}
+    assert {one.name for one in whole.pool.members} <= files
+
+
+def make(path: Path) -> Path:
+    """A folder."""
+    path.mkdir()
+    return path
+
+
+def test_games_against_the_past_are_counted_for_the_version_that_played() -> None:
+    state = TrainState(duels(), SMALL)
+    for name in ("one", "two"):
+        state.pool.add(name)
+        state.frozen[name] = state._frozen(state.policy.state_dict(), name)
+    collector = state.ppo.collector
+    collector.set_opponents([state.frozen["one"], state.frozen["two"]], torch.zeros(20, dtype=torch.int64))
+    owner = torch.tensor([[0, 0], [0, 1], [2, 0], [0, 2], [1, 0]]).flatten()
+    ended = torch.tensor([True, True, True, False, True]).repeat_interleave(2)
+    won = torch.tensor([[1, 0], [1, 0], [1, 0], [1, 0], [0, 0]]).flatten().float()
+    lost = torch.tensor([[0, 1], [0, 1], [0, 1], [0, 1], [0, 0]]).flatten().float()
+    collector._games = [(owner, ended, {"won": won, "lost": lost})]
+    assert record_games(state) == 3
+    one, two = state.pool.members
+    assert (one.games, one.points) == pytest.approx((1.99, 1.49))
+    assert (two.games, two.points) == (1, 0)
+
+
+def test_the_past_is_met_and_does_not_teach() -> None:
+    state = TrainState(duels(), SMALL)
+    iterations = learn(state.ppo.collector.envs, SMALL, state)
+    games = sum(next(iterations)["league/past_games"] for _ in range(4))
+    assert games > 0
+    assert state.global_step < 4 * SMALL.num_envs * 2 * SMALL.num_steps
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("league quintet/CartPole-v1", "two teams that says who won"),
+        ("league quintet/Duel-v0 --past-share 1", "below 1, got 1"),
+        ("league quintet/Duel-v0 --opponent-rule best", "one of quality, pfsp, uniform"),
+        ("league quintet/Duel-v0 --pool-size 0", "pool_size must be at least 1"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(line: str, said: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    assert main([*line.split(), "--runs-dir", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert selfplay.SEATS == "all" and not list(tmp_path.iterdir())
