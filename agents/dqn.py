@@ -13,7 +13,7 @@ Read from top to bottom: `Config`, the `Policy`, `TrainState`, then `learn`: col
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from agents import schedules
 from agents.encoding import Encoder
-from agents.networks import MLP, Features
+from agents.networks import MLP, Features, Trace
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.prioritized import Priorities
 from agents.replay import Replay, Transitions
@@ -116,6 +116,14 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
     Encoder(observation_space)
 
 
+class Traces(NamedTuple):
+    """What `Policy.backward` needs: features `[B, num_features]`, and the way through each network."""
+
+    seen: Tensor
+    advantage: Trace
+    state_value: Trace | None
+
+
 class Policy(nn.Module):
     """A value for every action; the best one is taken, or now and then a random one.
 
@@ -144,10 +152,32 @@ class Policy(nn.Module):
     def outputs(self, obs: Tensor) -> Tensor:
         """What the head reads, `[N, num_actions, num_atoms]`, for observations `[N, *shape]`."""
         seen = self.features(obs)
-        advantage = self.advantage(seen).view(-1, self.num_actions, self.num_atoms)
-        if self.state_value is None:
+        return self._combined(self.advantage(seen), None if self.state_value is None else self.state_value(seen))
+
+    def _combined(self, advantage: Tensor, state_value: Tensor | None) -> Tensor:
+        advantage = advantage.view(-1, self.num_actions, self.num_atoms)
+        if state_value is None:
             return advantage
-        return self.state_value(seen).unsqueeze(1) + advantage - advantage.mean(dim=1, keepdim=True)
+        return state_value.unsqueeze(1) + advantage - advantage.mean(dim=1, keepdim=True)
+
+    def trace(self, obs: Tensor) -> tuple[Tensor, "Traces"]:
+        """`outputs`, and what `backward` needs to know of the way there."""
+        seen = self.features(obs)
+        advantage = self.advantage.trace(seen.detach())
+        state_value = None if self.state_value is None else self.state_value.trace(seen.detach())
+        outputs = self._combined(advantage.output, None if state_value is None else state_value.output)
+        return outputs, Traces(seen, advantage, state_value)
+
+    def backward(self, traces: "Traces", slopes: Tensor) -> None:
+        """Sets the gradients of a loss, given its slopes by `outputs`; those of convolutions add to what is there."""
+        deeper = traces.seen.requires_grad
+        centered = slopes if self.state_value is None else slopes - slopes.mean(dim=1, keepdim=True)
+        by_features = self.advantage.backward(traces.advantage, centered.flatten(1), inputs=deeper)
+        if self.state_value is not None and traces.state_value is not None:
+            more = self.state_value.backward(traces.state_value, slopes.sum(dim=1), inputs=deeper)
+            by_features = more if by_features is None or more is None else by_features + more
+        if deeper:
+            traces.seen.backward(by_features)
 
     def forward(self, obs: Tensor) -> Tensor:
         """The actions' values, `[N, num_actions]`, in observations `[N, *shape]`."""
@@ -270,7 +300,7 @@ def collect(state: TrainState, config: Config) -> None:
 
 
 def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
-    """One step of Adam on a sample; returns the loss `[]` and the outputs of the actions taken, `[B, num_atoms]`."""
+    """One step of Adam on a sample; returns the mean loss `[]` and the outputs of what was done, `[B, num_atoms]`."""
     policy, priorities, optimizer = state.policy, state.replay.priorities, state.optimizer
     if priorities is None:
         places, weights = state.replay.draw(config.batch_size, state.generator), None
@@ -278,11 +308,13 @@ def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
         places, weights = priorities.draw(config.batch_size, state.replay.size, config.priority_beta, state.generator)
     batch = state.replay.take(places)
     ahead = look_ahead(state, batch, config.double)
-    outputs = of_actions(policy.outputs(batch.obs), batch.actions - policy.first_action)
-    losses, errors = policy.head.losses(outputs, ahead, batch.rewards, batch.discounts)
-    loss = (losses if weights is None else losses * weights).mean()
+    everything, traces = policy.trace(batch.obs)
+    index = of_actions(batch.actions - policy.first_action, policy.num_atoms)
+    outputs = everything.gather(1, index).squeeze(1)
+    losses, slopes, errors = policy.head.compare(outputs, ahead, batch.rewards, batch.discounts)
+    slopes = (slopes if weights is None else slopes * weights.unsqueeze(1)) / len(losses)
     optimizer.zero_grad()
-    loss.backward()
+    policy.backward(traces, torch.zeros_like(everything).scatter_(1, index, slopes.unsqueeze(1)))
     optimizer.learning_rate = config.learning_rate
     optimizer.step(config.max_grad_norm)
     if priorities is not None:
@@ -290,7 +322,7 @@ def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     state.num_updates += 1
     if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
         state.target_parameters.data.lerp_(optimizer.flat.data, config.tau)
-    return loss.detach(), outputs.detach()
+    return losses.mean(), outputs
 
 
 @torch.no_grad()
@@ -298,12 +330,13 @@ def look_ahead(state: TrainState, batch: Transitions, double: bool) -> Tensor:
     """What the target network says of the best legal next actions, `[B, num_atoms]`."""
     outputs = state.target.outputs(batch.next_obs)
     chooser = state.policy(batch.next_obs) if double else state.policy.head.mean(outputs)
-    return of_actions(outputs, masked(chooser, batch.next_mask).argmax(dim=-1))
+    best = masked(chooser, batch.next_mask).argmax(dim=-1)
+    return outputs.gather(1, of_actions(best, outputs.shape[2])).squeeze(1)
 
 
-def of_actions(outputs: Tensor, actions: Tensor) -> Tensor:
-    """Of outputs `[B, num_actions, num_atoms]` those of actions int64 `[B]`, counted from 0: `[B, num_atoms]`."""
-    return outputs.gather(1, actions.view(-1, 1, 1).expand(-1, 1, outputs.shape[2])).squeeze(1)
+def of_actions(actions: Tensor, num_atoms: int) -> Tensor:
+    """Where outputs `[B, num_actions, num_atoms]` have those of actions int64 `[B]`: an index for `gather` along 1."""
+    return actions.view(-1, 1, 1).expand(-1, 1, num_atoms)
 
 
 def metrics(state: TrainState, records: list[tuple[Tensor, Tensor]]) -> dict[str, float]:

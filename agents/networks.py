@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -11,6 +12,14 @@ from torch.nn import functional as F
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "silu": F.silu, "gelu": F.gelu,
 }  # fmt: skip
+
+SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "tanh": lambda slopes, before, after: torch.ops.aten.tanh_backward.default(slopes, after),
+    "relu": lambda slopes, before, after: torch.ops.aten.threshold_backward.default(slopes, after, 0),
+    "silu": lambda slopes, before, after: torch.ops.aten.silu_backward.default(slopes, before),
+    "gelu": lambda slopes, before, after: torch.ops.aten.gelu_backward.default(slopes, before),
+}
+"""A loss's slopes behind an activation, and what came in and went out there -> its slopes before the activation."""
 
 
 def linear(num_inputs: int, num_outputs: int, gain: float = math.sqrt(2)) -> nn.Linear:
@@ -41,7 +50,7 @@ class MLP(nn.Module):
         shapes = zip(sizes[:-1], sizes[1:], gains, strict=True)
         layers = [linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes]
         self.layers = nn.ModuleList(layers)
-        self.activation = ACTIVATIONS[activation]
+        self.activation, self.slopes = ACTIVATIONS[activation], SLOPES[activation]
         self._weights = [layer._parameters for layer in layers]  # attributes of modules are slow to look up
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,6 +59,50 @@ class MLP(nn.Module):
         for layer in hidden:
             x = self.activation(F.linear(x, layer["weight"], layer["bias"]))  # pyright: ignore
         return F.linear(x, last["weight"], last["bias"])  # pyright: ignore
+
+    @torch.no_grad()
+    def trace(self, x: Tensor) -> "Trace":
+        """What `forward` gives for `[B, sizes[0]]`, and what `backward` needs to know of the way there."""
+        inputs, outputs = [x], []
+        for layer in self._weights:
+            if outputs:
+                inputs.append(self.activation(outputs[-1]))
+            outputs.append(F.linear(inputs[-1], layer["weight"], layer["bias"]))  # pyright: ignore
+        return Trace(inputs, outputs)
+
+    @torch.no_grad()
+    def backward(self, trace: "Trace", slopes: Tensor, weights: bool = True, inputs: bool = False) -> Tensor | None:
+        """The gradients of a loss, by hand: of a small network's update, autograd's own work is the greater part.
+
+        Args:
+            trace: of the inputs.
+            slopes: `[B, sizes[-1]]`, the loss's by the outputs.
+            weights: write the slopes by weights and biases into their `.grad`, over what is there.
+            inputs: return the slopes by the inputs, `[B, sizes[0]]`.
+        """
+        for depth in reversed(range(len(self._weights))):
+            weight, bias = self._weights[depth]["weight"], self._weights[depth]["bias"]
+            assert weight is not None and bias is not None
+            if weights:
+                torch.mm(slopes.t(), trace.inputs[depth], out=weight.grad)
+                torch.sum(slopes, 0, out=bias.grad)
+            if depth or inputs:
+                slopes = slopes.mm(weight)
+            if depth:
+                slopes = self.slopes(slopes, trace.outputs[depth - 1], trace.inputs[depth])
+        return slopes if inputs else None
+
+
+class Trace(NamedTuple):
+    """What came into and out of each linear layer of an `MLP`, `[B, size]` each."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+    @property
+    def output(self) -> Tensor:
+        """The network's, `[B, sizes[-1]]`."""
+        return self.outputs[-1]
 
 
 class Features(nn.Module):

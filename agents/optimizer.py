@@ -1,7 +1,7 @@
 """Adam over one flat parameter: a handful of calls a step, whatever the number of layers.
 
 For small networks most of an update's time is the overhead of calls, and an optimiser that walks a list of parameters
-makes most of them.
+makes most of them. So does torch.optim's own way to its fused kernel, which is called here at once.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 
 def flatten_parameters(modules: Iterable[nn.Module]) -> nn.Parameter:
@@ -65,10 +64,11 @@ class FlatAdam:
         if max_grad_norm:
             norm = torch.linalg.vector_norm(self.grad)
             self.grad.mul_((max_grad_norm / (norm + 1e-6)).clamp_(max=1))
-        adam(
+        self.steps += 1
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
             [self.flat], [self.grad], [self.exp_avg], [self.exp_avg_sq], [], [self.steps],
-            fused=True, amsgrad=False, beta1=self.betas[0], beta2=self.betas[1], lr=self.learning_rate,
-            weight_decay=self.weight_decay, eps=self.eps, maximize=False,
+            lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay,
+            eps=self.eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:

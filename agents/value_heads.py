@@ -1,14 +1,24 @@
 """What a value network says of each action: its mean return, or the distribution of returns.
 
-Each head has `num_atoms` outputs an action; `mean` turns them into values, and `losses` compares those of the actions
-taken with what the next observation promised. All three are used alike.
+Each head has `num_atoms` outputs an action; `mean` turns them into values, and `compare` holds those of the actions
+taken against what the next observation promised. All three are used alike.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss, smooth_l1_loss
+
+
+class Compared(NamedTuple):
+    """How far outputs are from what was promised."""
+
+    losses: Tensor
+    """`[B]`"""
+    slopes: Tensor
+    """`[B, num_atoms]`: the derivative of each loss by its outputs, worked out by hand to spare autograd the way."""
+    errors: Tensor
+    """`[B]`: what priorities are made of."""
 
 
 class Mean(nn.Module):
@@ -18,23 +28,24 @@ class Mean(nn.Module):
 
     def __init__(self, huber: bool = True) -> None:
         super().__init__()
-        self.loss = smooth_l1_loss if huber else mse_loss
+        self.huber = huber
 
     def mean(self, outputs: Tensor) -> Tensor:
         """`[..., 1]` -> `[...]`."""
         return outputs.squeeze(-1)
 
-    def losses(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses and errors, `[B]` both.
+    def compare(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> Compared:
+        """Half of squared errors e = reward + discount * ahead - output; with `huber`, |e| - 1/2 where |e| is above 1.
 
         Args:
             outputs: `[B, num_atoms]`, of the actions taken.
             ahead: `[B, num_atoms]`, of the best next actions.
             rewards, discounts: `[B]`, of a replay's transitions.
         """
-        values = outputs.squeeze(-1)
-        targets = torch.addcmul(rewards, discounts, ahead.squeeze(-1))
-        return self.loss(values, targets, reduction="none"), (targets - values).detach()
+        errors = torch.addcmul(rewards, discounts, ahead.squeeze(-1)).sub_(outputs.squeeze(-1))
+        slopes = errors.clamp(-1, 1) if self.huber else errors
+        losses = slopes * (errors - 0.5 * slopes)
+        return Compared(losses, -slopes.unsqueeze(-1), errors)
 
 
 class Categorical(nn.Module):
@@ -57,11 +68,12 @@ class Categorical(nn.Module):
         """`[..., num_atoms]` -> `[...]`."""
         return outputs.softmax(dim=-1) @ self.returns
 
-    def losses(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropies with the promised distribution, which serve as errors too; see `Mean.losses`."""
+    def compare(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> Compared:
+        """Cross-entropies with the promised distribution, which serve as errors too; see `Mean.compare`."""
         promised = self.project(ahead.softmax(dim=-1), rewards, discounts)
-        losses = -(promised * outputs.log_softmax(dim=-1)).sum(dim=-1)
-        return losses, losses.detach()
+        logs = outputs.log_softmax(dim=-1)
+        losses = -(promised * logs).sum(dim=-1)
+        return Compared(losses, logs.exp() - promised, losses)
 
     def project(self, probabilities: Tensor, rewards: Tensor, discounts: Tensor) -> Tensor:
         """Probabilities `[B, num_atoms]` moved to rewards + discounts * return, each shared by the two nearest."""
@@ -94,14 +106,14 @@ class Quantiles(nn.Module):
         """`[..., num_atoms]` -> `[...]`."""
         return outputs.mean(dim=-1)
 
-    def losses(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantile Huber losses, which serve as errors too; see `Mean.losses`."""
+    def compare(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> Compared:
+        """Quantile Huber losses, which serve as errors too; see `Mean.compare`."""
         targets = torch.addcmul(rewards.unsqueeze(1), discounts.unsqueeze(1), ahead)
-        predicted, promised = torch.broadcast_tensors(outputs.unsqueeze(2), targets.unsqueeze(1))
-        below = (promised < predicted).float()
-        losses = (self.shares - below).abs() * smooth_l1_loss(predicted, promised, reduction="none")
-        losses = losses.mean(dim=2).sum(dim=1)
-        return losses, losses.detach()
+        errors = targets.unsqueeze(1) - outputs.unsqueeze(2)
+        cut = errors.clamp(-1, 1)
+        weights = (self.shares - (errors < 0).float()).abs()
+        losses = (weights * cut * (errors - 0.5 * cut)).mean(dim=2).sum(dim=1)
+        return Compared(losses, -(weights * cut).mean(dim=2), losses)
 
 
 def make_head(config: Any) -> Mean | Categorical | Quantiles:

@@ -180,7 +180,7 @@ def test_double_values_the_choice_of_the_network_by_the_target() -> None:
         taken = int(state.replay.store["actions"][0])
         loss, values = dqn.update(state, config)
         assert values.tolist() == [[[4.0, 2.0][taken]]]
-        assert float(loss) == pytest.approx((values.item() - expected) ** 2)
+        assert float(loss) == pytest.approx((values.item() - expected) ** 2 / 2)
 
 
 def test_a_dueling_network_has_advantages_of_mean_zero() -> None:

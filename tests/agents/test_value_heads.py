@@ -1,5 +1,7 @@
 """Distributions of returns: projections by hand, and losses whose minimum is the known distribution."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,8 +11,8 @@ from agents.value_heads import Categorical, Mean, Quantiles
 def test_a_mean_s_losses_by_hand() -> None:
     outputs, ahead = torch.tensor([[1.0], [1.0], [1.0]]), torch.tensor([[4.0], [4.0], [4.0]])
     rewards, discounts = torch.tensor([0.5, 0.0, 2.0]), torch.tensor([0.5, 0.0, 0.5])
-    for huber, expected in ((True, [1.0, 0.5, 2.5]), (False, [2.25, 1.0, 9.0])):
-        losses, errors = Mean(huber).losses(outputs, ahead, rewards, discounts)
+    for huber, expected in ((True, [1.0, 0.5, 2.5]), (False, [1.125, 0.5, 4.5])):
+        losses, _, errors = Mean(huber).compare(outputs, ahead, rewards, discounts)
         assert losses.tolist() == expected and errors.tolist() == [1.5, -1.0, 3.0]
 
 
@@ -44,19 +46,27 @@ def test_the_least_loss_is_at_the_promised_distribution() -> None:
         for _ in range(400):
             rewards = 10.0 * torch.randint(0, 2, (64,))
             ahead = torch.zeros(64, head.num_atoms)
-            losses, _ = head.losses(outputs.expand(64, -1), ahead, rewards, torch.zeros(64))
-            optimizer.zero_grad()
-            losses.mean().backward()
+            slopes = head.compare(outputs.detach().expand(64, -1), ahead, rewards, torch.zeros(64)).slopes
+            outputs.grad = slopes.mean(0, keepdim=True)
             optimizer.step()
         found = outputs.detach().softmax(-1) if isinstance(head, Categorical) else outputs.detach()
         assert found.flatten().tolist() == pytest.approx(expected, abs=0.05 if isinstance(head, Categorical) else 1)
         assert head.mean(outputs.detach()).tolist() == pytest.approx([5], abs=0.5)
 
 
+@pytest.mark.parametrize("head", [Mean(True), Mean(False), Categorical(11, -3, 3), Quantiles(7)])
+def test_slopes_are_those_that_autograd_finds(head: Any) -> None:
+    torch.manual_seed(0)
+    outputs = torch.randn(50, head.num_atoms).mul_(2).requires_grad_()
+    compared = head.compare(outputs, torch.randn(50, head.num_atoms), torch.randn(50), torch.rand(50))
+    (expected,) = torch.autograd.grad(compared.losses.sum(), outputs)
+    assert torch.allclose(compared.slopes, expected, atol=1e-5)
+
+
 def test_quantile_losses_by_hand() -> None:
     """Two quantiles at 0 and 1, one promised return 2, whatever the atoms: errors 2 and 1 weigh 1/4 and 3/4."""
     outputs = torch.tensor([[0.0, 1.0]])
-    losses, _ = Quantiles(2).losses(outputs, torch.zeros(1, 2), torch.tensor([2.0]), torch.tensor([0.0]))
+    losses, *_ = Quantiles(2).compare(outputs, torch.zeros(1, 2), torch.tensor([2.0]), torch.tensor([0.0]))
     assert float(losses) == pytest.approx(0.25 * 1.5 + 0.75 * 0.5)
-    losses, _ = Quantiles(2).losses(outputs, torch.zeros(1, 2), torch.tensor([-1.0]), torch.tensor([0.0]))
+    losses, *_ = Quantiles(2).compare(outputs, torch.zeros(1, 2), torch.tensor([-1.0]), torch.tensor([0.0]))
     assert float(losses) == pytest.approx(0.75 * 0.5 + 0.25 * 1.5)

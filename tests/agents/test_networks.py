@@ -1,0 +1,52 @@
+"""Gradients by hand are those that autograd finds."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from agents import dqn
+from agents.networks import ACTIVATIONS, MLP
+from agents.optimizer import flatten_parameters
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 8, 2), (3, 8, 5, 4)])
+def test_gradients_by_hand_are_autograd_s(sizes: tuple[int, ...], activation: str) -> None:
+    torch.manual_seed(0)
+    network = MLP(sizes, activation)
+    flat = flatten_parameters([network])
+    x, slopes = torch.randn(16, 3).requires_grad_(), torch.randn(16, sizes[-1])
+    output = network(x)
+    output.backward(slopes)
+    assert flat.grad is not None
+    expected = flat.grad.clone()
+    flat.grad.fill_(7)
+    trace = network.trace(x)
+    assert torch.equal(trace.output, output)
+    assert network.backward(trace, slopes) is None
+    assert torch.allclose(flat.grad, expected, atol=1e-5)
+    flat.grad.fill_(7)
+    by_inputs = network.backward(trace, slopes, weights=False, inputs=True)
+    assert by_inputs is not None and x.grad is not None and torch.allclose(by_inputs, x.grad, atol=1e-5)
+    assert (flat.grad == 7).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"dueling": True}, {"dueling": True, "head": "quantile", "num_atoms": 5}])
+@pytest.mark.parametrize("space", [spaces.Box(-1, 1, (3,)), spaces.Box(0, 255, (40, 40, 2), np.uint8)])
+def test_a_value_network_s_gradients_are_autograd_s(space: spaces.Box, settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    policy = dqn.make_policy(space, spaces.Discrete(4), dqn.Config(hidden_sizes=(8,), **settings))
+    flat = flatten_parameters([policy])
+    obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
+    outputs, traces = policy.trace(obs)
+    slopes = torch.randn_like(outputs)
+    policy.backward(traces, slopes)
+    assert flat.grad is not None
+    found = flat.grad.clone()
+    flat.grad.zero_()
+    again = policy.outputs(obs)
+    again.backward(slopes)
+    assert torch.allclose(again, outputs, atol=1e-6) and torch.allclose(flat.grad, found, atol=1e-5)
