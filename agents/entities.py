@@ -90,14 +90,15 @@ def tied_columns(layout: dict[str, Any], num_columns: int) -> Tensor:
 
 
 class Pointer(nn.Module):
-    """Chooses one of the rows by attention: a query for each kind of the first choice, a key for each row.
+    """Chooses one of the rows by attention: a query for each kind of the first choice; the keys are the embeddings.
 
-    The logit of row r for kind k is q_k . key_r / sqrt(size), so that a target depends on what is to be done with it.
+    The logit of row r for kind k is q_k . e_r / sqrt(size), so that a target depends on what is to be done with it. A
+    linear layer for the keys would add nothing: the queries' own takes it up.
 
     Args:
         heads: of the actions, by kind.
         num_rows: R; the part of the action with as many choices is the one that names a row.
-        size: of embeddings, queries and keys.
+        size: of embeddings and queries.
 
     Attributes:
         num_inputs: what the actor gives: as `heads` take, but the queries in place of the rows' logits.
@@ -111,13 +112,12 @@ class Pointer(nn.Module):
         self.widths[self.part] = blocks[self.part] * size
         self.num_inputs = sum(self.widths)
         self.size = size
-        self.key = linear(size, size, 1.0)
 
     def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
         """`[..., num_inputs]` and the rows' embeddings `[..., R, size]` -> what `heads` take."""
         pieces = list(outputs.split(self.widths, dim=-1))
         queries = pieces[self.part].unflatten(-1, (-1, self.size))
-        scores = queries @ self.key(rows).transpose(-1, -2) / math.sqrt(self.size)
+        scores = queries @ rows.transpose(-1, -2) / math.sqrt(self.size)
         pieces[self.part] = scores.flatten(-2)
         return torch.cat(pieces, dim=-1)
 

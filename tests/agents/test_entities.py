@@ -87,8 +87,6 @@ def test_a_target_teaches_its_verbs_query_and_every_row() -> None:
     policy.zero_grad()
     (dist.log_prob(torch.tensor([[0, 0]]).expand(5, 2)).sum() + values.sum()).backward()
     assert not weight.grad[3:].any(), "a verb without a target leaves the queries alone"
-    assert policy.pointer is not None
-    assert all(weight.grad is None or not weight.grad.any() for weight in policy.pointer.parameters())
 
 
 @pytest.mark.parametrize("memory", ["", pytest.param("gru", marks=pytest.mark.slow)])
