@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, rate, write
+from experiments.matches import random_legal
 
 APART = 60
 """Ticks from one world's first reset to the next one's."""
@@ -66,20 +67,6 @@ class Play:
             self.seconds += time.perf_counter() - started
             self.mask = infos["action_mask"].numpy()
         return steps * self.envs.num_envs / self.seconds
-
-
-def random_legal(mask: np.ndarray, layout: Any, rng: np.random.Generator) -> np.ndarray:
-    """For masks bool `[N, M]` actions int64 `[N, parts]`, drawn evenly part by part among the legal ones."""
-    drawn = rng.random(mask.shape, dtype=np.float32) * mask
-    actions = np.zeros((len(mask), len(layout.sizes)), np.int64)
-    actions[:, 0] = drawn[:, : layout.sizes[0]].argmax(1)
-    start, rows = layout.sizes[0], np.arange(len(mask))
-    for part, (kinds, size) in enumerate(zip(layout.kinds, layout.sizes[1:], strict=True), start=1):
-        blocks = drawn[:, start : start + (max(kinds) + 1) * size].reshape(len(mask), -1, size)
-        kind = np.array(kinds)[actions[:, 0]]
-        actions[:, part] = np.where(kind >= 0, blocks[rows, kind].argmax(1), 0)
-        start += blocks.shape[1] * size
-    return actions
 
 
 def cartpole_rate() -> Callable[[], float]:

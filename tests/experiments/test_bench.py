@@ -3,7 +3,8 @@
 import numpy as np
 
 import envs
-from experiments.bench_arena import Options, Play, random_legal
+from experiments.bench_arena import Options, Play
+from experiments.matches import random_legal
 
 
 def test_random_legal_actions_are_legal_and_reach_every_verb() -> None:

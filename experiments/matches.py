@@ -1,0 +1,100 @@
+"""Games between two players of a world of two teams: scripted levels, random legal play, trained policies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+BATCH = 64
+"""Games played side by side."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who plays a team: a scripted level (1..), or a policy in each seat, or (neither) legal actions at random."""
+
+    name: str
+    level: int = 0
+    policy: Any = None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Games from the first player's side."""
+
+    won: int
+    lost: int
+    drawn: int
+
+    @property
+    def games(self) -> int:
+        """All."""
+        return self.won + self.lost + self.drawn
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.won + other.won, self.lost + other.lost, self.drawn + other.drawn)
+
+
+def match(
+    make: Callable[[int, int], Any], first: Player, second: Player, games: int, seed: int = 0, batch: int = BATCH
+) -> Tally:
+    """Whole games, each with random streams of its own; the players change sides half way.
+
+    Args:
+        make: `make(num_worlds, seed)` gives a batch of worlds with all seats, autoreset mode Disabled.
+        first, second: the players.
+        games: how many, rounded up to an even number.
+        seed: of the worlds and of random and trained players' draws.
+        batch: games side by side.
+    """
+    tally = Tally(0, 0, 0)
+    half = -(-games // 2)
+    for side, players in enumerate(((first, second), (second, first))):
+        for start in range(0, half, batch):
+            envs = make(min(batch, half - start), seed + 2 * start + side)
+            play(envs, *players, seed=seed + 2 * start + side)
+            won, lost = (int((envs.state[name][:, 0] > 0).sum()) for name in ("won", "lost"))
+            drawn = envs.num_worlds - won - lost
+            tally = tally + (Tally(lost, won, drawn) if side else Tally(won, lost, drawn))
+    return tally
+
+
+@torch.no_grad()
+def play(envs: Any, first: Player, second: Player, seed: int = 0) -> None:
+    """Plays all worlds of a batch with Disabled autoreset from reset to end; `envs.state` tells what came of it."""
+    team = envs.num_seats // 2
+    rows = torch.arange(envs.num_envs).reshape(-1, 2, team)
+    envs.set_control([first.level] * team + [second.level] * team)
+    obs, infos = envs.reset()
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    parts = [(player, rows[:, side].flatten()) for side, player in enumerate((first, second))]
+    memories = [None if one.policy is None else one.policy.initial_memory(len(mine)) for one, mine in parts]
+    starts = torch.ones(envs.num_envs, dtype=torch.bool)
+    actions = torch.zeros((envs.num_envs, *(envs.single_action_space.shape or ())), dtype=torch.int64)
+    while not envs.state["ended"].all():
+        mask = infos["action_mask"]
+        for side, (player, mine) in enumerate(parts):
+            if player.policy is not None:
+                actions[mine], memories[side] = player.policy.act(
+                    obs[mine], mask[mine], memories[side], starts[mine], generator=generator
+                )
+            elif player.level == 0:
+                actions[mine] = torch.from_numpy(random_legal(mask[mine].numpy(), envs.action_layout, rng))
+        obs, _, _, _, infos = envs.step(actions)
+        starts = torch.zeros_like(starts)
+
+
+def random_legal(mask: np.ndarray, layout: Any, rng: np.random.Generator) -> np.ndarray:
+    """For masks bool `[N, M]` actions int64 `[N, parts]`, drawn evenly part by part among the legal ones."""
+    drawn = rng.random(mask.shape, dtype=np.float32) * mask
+    actions = np.zeros((len(mask), len(layout.sizes)), np.int64)
+    actions[:, 0] = drawn[:, : layout.sizes[0]].argmax(1)
+    start, rows = layout.sizes[0], np.arange(len(mask))
+    for part, (kinds, size) in enumerate(zip(layout.kinds, layout.sizes[1:], strict=True), start=1):
+        blocks = drawn[:, start : start + (max(kinds) + 1) * size].reshape(len(mask), -1, size)
+        kind = np.array(kinds)[actions[:, 0]]
+        actions[:, part] = np.where(kind >= 0, blocks[rows, kind].argmax(1), 0)
+        start += blocks.shape[1] * size
+    return actions
