@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
 from agents.actor_critic import Policy
@@ -110,15 +109,8 @@ class Config:
             )
 
 
-def make_policy(
-    observation_space: spaces.Space,
-    action_space: spaces.Space,
-    config: Config,
-    action_layout: Any = None,
-    obs_layout: Any = None,
-) -> Policy:
-    """An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
-    return Policy(observation_space, action_space, config, action_layout, obs_layout)
+make_policy = Policy
+"""An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
 
 
 class TrainState:

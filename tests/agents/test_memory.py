@@ -14,7 +14,7 @@ from agents.evaluate import evaluate
 from agents.memory import Attention, make_memory
 from tests.agents.test_ppo import PROBES, run, same
 from tests.probe_envs import LENGTHS_OF_TESTS as LENGTHS
-from tests.probe_envs import Drift, Recall, Scripted, Verbs, sync
+from tests.probe_envs import Drift, Probe, Recall, Scripted, Verbs, sync
 
 KINDS = ["lstm", "gru", "transformer"]
 
@@ -175,6 +175,18 @@ def test_what_was_seen_twenty_steps_ago_is_recalled(kind: str, masked: bool) -> 
 def test_a_policy_without_memory_guesses() -> None:
     state = run(Recall(64), RECALL)
     assert evaluate(state.policy, Recall(50), 500).mean == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+@pytest.mark.parametrize(("kind", "continuous"), [("", True), ("lstm", False), ("gru", True)])
+def test_probe_of_actions_with_a_memory_and_a_shared_trunk(kind: str, continuous: bool, mode: AutoresetMode) -> None:
+    config = replace(PROBES, memory=kind, memory_size=16, segment_steps=4, shared_trunk=True)
+    state = run(sync(*[partial(Probe, "obs_action", continuous)] * 8, mode=mode), config)
+    policy, starts = state.policy, torch.ones(2, dtype=torch.bool)
+    obs = torch.tensor([[-1.0], [1.0]])
+    with torch.no_grad():
+        actions, _ = policy.act(obs, None, policy.initial_memory(2), starts, deterministic=True)
+    assert actions.flatten().tolist() == pytest.approx([-0.5, 0.5] if continuous else [0, 1], abs=0.15)
 
 
 SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("", "gru", "transformer")]
