@@ -194,12 +194,12 @@ class Policy(nn.Module):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Actions int64 `[N]`, legal where a mask bool `[N, num_actions]` is given, and the memory."""
-        actions = masked(self(obs), mask).argmax(dim=-1)
+        values = self(obs)
         if not deterministic:
             draws = torch.rand(len(obs), self.num_actions + 1, generator=generator, device=obs.device)
-            anything = masked(draws[:, 1:], mask).argmax(dim=-1)
-            actions = torch.where(draws[:, 0] < self.epsilon, anything, actions)
-        return actions + self.first_action, memory
+            values = torch.where(draws[:, :1] < self.epsilon, draws[:, 1:], values)
+        actions = masked(values, mask).argmax(dim=-1)
+        return actions + self.first_action if self.first_action else actions, memory
 
 
 def masked(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -300,7 +300,7 @@ def collect(state: TrainState, config: Config) -> None:
 
 
 def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
-    """One step of Adam on a sample; returns the mean loss `[]` and the outputs of what was done, `[B, num_atoms]`."""
+    """One step of Adam on a sample; returns unweighted losses `[B]` and the outputs of what was done, `[B, num_atoms]`."""
     policy, priorities, optimizer = state.policy, state.replay.priorities, state.optimizer
     if priorities is None:
         places, weights = state.replay.draw(config.batch_size, state.generator), None
@@ -322,7 +322,7 @@ def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     state.num_updates += 1
     if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
         state.target_parameters.data.lerp_(optimizer.flat.data, config.tau)
-    return losses.mean(), outputs
+    return losses, outputs
 
 
 @torch.no_grad()

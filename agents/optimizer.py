@@ -61,14 +61,12 @@ class FlatAdam:
     @torch.no_grad()
     def step(self, max_grad_norm: float = 0.0) -> None:
         """One step along the gradients, first shortened to `max_grad_norm` where they are longer; 0 leaves them."""
-        if max_grad_norm:
-            norm = torch.linalg.vector_norm(self.grad)
-            self.grad.mul_((max_grad_norm / (norm + 1e-6)).clamp_(max=1))
+        scale = (torch.linalg.vector_norm(self.grad) / max_grad_norm).clamp_(min=1) if max_grad_norm else None
         self.steps += 1
         torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
             [self.flat], [self.grad], [self.exp_avg], [self.exp_avg_sq], [], [self.steps],
             lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay,
-            eps=self.eps, amsgrad=False, maximize=False,
+            eps=self.eps, amsgrad=False, maximize=False, grad_scale=scale,
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:

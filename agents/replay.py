@@ -86,21 +86,14 @@ class Replay:
             rows = {name: values[index] for name, values in rows.items()}
         number = len(rows["rewards"])
         kept = min(number, self.capacity)
+        places = torch.arange(self.position, self.position + kept, device=rollout.obs.device) % self.capacity
         for name, values in rows.items():
-            self._write(self.store[name], values[number - kept :])
+            self.store[name].index_copy_(0, places, values[number - kept :] if kept < number else values)
         if self.priorities is not None:
-            places = torch.arange(self.position, self.position + kept, device=rollout.obs.device)
-            self.priorities.enter(places % self.capacity)
+            self.priorities.enter(places)
         self.position = (self.position + kept) % self.capacity
         self.size = min(self.size + kept, self.capacity)
         return number if self.num_steps == 1 else int(rollout.valid.sum())
-
-    def _write(self, store: Tensor, values: Tensor) -> None:
-        """A block from the present position on, its rest from the start of the ring."""
-        first = min(len(values), self.capacity - self.position)
-        store[self.position : self.position + first] = values[:first]
-        if first < len(values):
-            store[: len(values) - first] = values[first:]
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Places of transitions drawn uniformly, with replacement: int64 `[number]`.
