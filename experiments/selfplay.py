@@ -16,7 +16,12 @@ from torch import Tensor
 
 from agents import checkpoint, ppo
 from agents.league import RULES, Pool
+from envs import make_vec
+from experiments.matches import Player, match
+from experiments.ratings import Rating, calibrate, rate, references
 
+RATING_SEED = 20_000
+"""Of the games that rate, the same ones each time."""
 SEATS = "all"
 """Which seats of a world the learner's batch has."""
 
@@ -37,12 +42,16 @@ class Config(ppo.Config):
     """Versions kept; the least likely goes first."""
     redraw_every: int = 100_000
     """Agent-steps from one draw of past versions to the next."""
+    rate_every: int = 1_000_000
+    """Agent-steps from one rating against random play and the world's scripted players to the next; 0: never."""
+    rating_games: int = 32
+    """Games of a rating against each of them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.past_share < 1:
             raise ValueError(f"past_share must lie in 0..1, below 1, got {self.past_share}")
-        for name in ("opponents", "snapshot_every", "pool_size", "redraw_every"):
+        for name in ("opponents", "snapshot_every", "pool_size", "redraw_every", "rating_games"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.opponent_rule not in RULES:
@@ -81,7 +90,8 @@ class TrainState:
         self.frozen: dict[str, Any] = {}
         self.folder: Path | None = None
         self.kept: set[str] = set()
-        self.next_snapshot, self.next_draw = 0, 0
+        self.next_snapshot, self.next_draw, self.next_rating = 0, 0, config.rate_every
+        self.references: dict[str, Rating] = {}
 
     @property
     def policy(self) -> Any:
@@ -115,6 +125,8 @@ class TrainState:
             "league_generator": self.generator.get_state(),
             "next_snapshot": self.next_snapshot,
             "next_draw": self.next_draw,
+            "next_rating": self.next_rating,
+            "references": {name: list(rating) for name, rating in self.references.items()},
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -131,7 +143,9 @@ class TrainState:
         self.ppo.collector.set_opponents(policies, torch.zeros(self.ppo.collector.num_envs, dtype=torch.int64))
         self.ppo.load_state_dict(saved)
         self.generator.set_state(saved["league_generator"])
-        self.next_snapshot, self.next_draw = saved["next_snapshot"], saved["next_draw"]
+        for name in ("next_snapshot", "next_draw", "next_rating"):
+            setattr(self, name, int(saved[name]))
+        self.references = {name: Rating(*rating) for name, rating in saved["references"].items()}
 
     def freeze(self) -> None:
         """The learner as it is joins the pool; who is neither in it nor plays, nor in the last checkpoint, goes."""
@@ -175,7 +189,8 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
 
     Yields:
         what `ppo.learn` yields, and "league/versions" (in the pool), "league/beaten" (the learner's mean share of the
-        points against them) and "league/past_games" (games against past versions in this iteration).
+        points against them) and "league/past_games" (games against past versions in this iteration); where a rating
+        was due "league/rating", "league/rating_sigma" and "league/won_<reference>", the share of games won.
     """
     state = state or TrainState(envs, config)
     prepare(state, config)
@@ -185,6 +200,9 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
         members = state.pool.members
         metrics["league/versions"], metrics["league/past_games"] = len(members), games
         metrics["league/beaten"] = sum(one.beaten for one in members) / len(members)
+        if config.rate_every and state.global_step >= state.next_rating:
+            metrics |= rate_learner(state, config)
+            state.next_rating += config.rate_every
         yield metrics
 
 
@@ -198,6 +216,23 @@ def prepare(state: TrainState, config: Config) -> None:
         owner = past_owners(config.num_envs, state.num_seats, config.past_share, len(names))
         state.ppo.collector.set_opponents([state.frozen[name] for name in names], owner)
         state.next_draw = state.global_step + config.redraw_every
+
+
+def rate_learner(state: TrainState, config: Config) -> dict[str, float]:
+    """The learner's rating from games against the references, in worlds of its own."""
+    world = state.ppo.collector.envs.world
+
+    def make(num_worlds: int, seed: int) -> Any:
+        return make_vec(world, num_worlds, seed=seed, seats="all", num_threads=1, autoreset_mode="Disabled")
+
+    players = references(world.scripted_levels)
+    if not state.references:
+        state.references = calibrate(make, players, config.rating_games, seed=RATING_SEED)
+    learner = Player("learner", policy=state.policy)
+    tallies = {one.name: match(make, learner, one, config.rating_games, seed=RATING_SEED) for one in players}
+    rating = rate(state.references, tallies, seed=RATING_SEED)
+    won = {f"league/won_{name.replace(' ', '_')}": tally.won / tally.games for name, tally in tallies.items()}
+    return {"league/rating": rating.mu, "league/rating_sigma": rating.sigma, **won}
 
 
 def past_owners(num_worlds: int, num_seats: int, share: float, opponents: int) -> Tensor:

@@ -24,6 +24,8 @@ SMALL = Config(
     redraw_every=500,
     pool_size=3,
     opponents=2,
+    rate_every=3_000,
+    rating_games=2,
 )
 
 
@@ -48,8 +50,8 @@ def test_past_versions_hold_one_team_of_the_last_worlds_by_turns() -> None:
 def test_a_run_that_was_cut_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     whole = TrainState(duels(), SMALL)
     whole.use_folder(make(tmp_path / "whole"))
-    for _ in learn(whole.ppo.collector.envs, SMALL, whole):
-        pass
+    rated = [metrics for metrics in learn(whole.ppo.collector.envs, SMALL, whole) if "league/rating" in metrics]
+    assert len(rated) == 1 and rated[0]["league/won_hard"] == 0 and next(iter(whole.references)) == "random"
     cut = TrainState(duels(), SMALL)
     cut.use_folder(make(tmp_path / "cut"))
     iterations = learn(cut.ppo.collector.envs, SMALL, cut)
