@@ -258,11 +258,13 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     advantages = gae(rewards, values, following, terminated, truncated, config.gamma, config.gae_lambda)
     steps = (acted, mask, rollout.actions, log_probs, values, advantages, advantages + values)
     if config.memory:
-        parts = (None if x is None else segments(x, config.segment_steps) for x in steps)
-        starts, valid = (segments(x, config.segment_steps) for x in (rollout.starts[:-1], rollout.valid))
-        return Batch(*parts, torch.cat(memories[:-1]), starts, valid)  # pyright: ignore
-    batch = Batch(*(None if x is None else x.flatten(0, 1) for x in steps))  # pyright: ignore
-    return batch if rollout.valid.all() else batch.select(rollout.valid.flatten().nonzero().flatten())
+        sequences = (*steps, rollout.starts[:-1], rollout.valid)
+        *parts, starts, valid = (None if x is None else segments(x, config.segment_steps) for x in sequences)
+        batch, counts = Batch(*parts, torch.cat(memories[:-1]), starts, valid), valid.any(1)  # pyright: ignore
+    else:
+        batch = Batch(*(None if x is None else x.flatten(0, 1) for x in steps))  # pyright: ignore
+        counts = rollout.valid.flatten()
+    return batch if counts.all() else batch.select(counts.nonzero().flatten())
 
 
 def segments(x: Tensor, length: int) -> Tensor:

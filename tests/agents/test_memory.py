@@ -159,6 +159,19 @@ def test_a_resumed_run_is_the_run_that_did_not_stop(kind: str) -> None:
     assert same(state.state_dict(), again.state_dict())
 
 
+def test_opponents_rows_are_not_learned_from() -> None:
+    config = replace(REMEMBERING, memory="lstm")
+    state = ppo.TrainState(Drift(8), config)
+    frozen = ppo.make_policy(Drift.single_observation_space, Drift(1).single_action_space, config)
+    state.collector.set_opponents([frozen], torch.arange(8) % 2)
+    rollout = state.collector.new_rollout(16)
+    ppo.collect(state, rollout)
+    batch = ppo.estimate(state, rollout, config)
+    assert batch.obs.shape[:2] == (4 * 4, 4) and batch.valid is not None and batch.valid.all()
+    results = ppo.minibatch_step(state, batch, config)
+    assert results.shape == (5, 4 * 16) and float(results[3].abs().max()) < 1e-6
+
+
 RECALL = ppo.Config(
     total_timesteps=24_000, num_envs=64, num_steps=32, segment_steps=32, learning_rate=3e-3, gamma=0.9, gae_lambda=0.9,
     hidden_sizes=(32,), memory_size=32, clip_vloss=False,
