@@ -7,23 +7,25 @@ Read from top to bottom: `Config`, the `Policy`, `Critics`, `TrainState`, then `
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents import schedules
 from agents.encoding import Encoder
-from agents.networks import MLP, Features
+from agents.networks import MLP, Features, Trace
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.replay import Replay, Transitions
 from agents.rollout import Collector
+from agents.schedules import Schedule
 
 
 @dataclass(frozen=True)
 class Config:
-    """How DDPG learns."""
+    """How DDPG learns. Fields that say "schedule" also take one, such as linear:0.3:0.05 (agents/schedules.py)."""
 
     total_timesteps: int = 1_000_000
     """Agent-steps to learn from."""
@@ -31,10 +33,12 @@ class Config:
     """Of the worlds, the initial weights, the noise and the samples."""
     num_envs: int = 1
     """Worlds stepped together."""
-    learning_rate: float = 1e-3
-    """Adam's step size, for the critics and, unless told otherwise, the actor."""
-    actor_learning_rate: float = 0.0
-    """Adam's step size for the actor; 0: the critics'."""
+    learning_rate: Schedule = 1e-3
+    """Adam's step size, for the critics and, unless told otherwise, the actor (schedule)."""
+    actor_learning_rate: Schedule = 0.0
+    """Adam's step size for the actor (schedule); 0: the critics'."""
+    weight_decay: float = 0.0
+    """L2 penalty on the critics' weights, by way of the gradient."""
     buffer_size: int = 1_000_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000
@@ -45,18 +49,20 @@ class Config:
     """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds."""
     gamma: float = 0.99
     """Discount a step."""
-    tau: float = 0.005
-    """Share by which the target networks follow after every update."""
-    exploration_noise: float = 0.1
-    """Standard deviation of the noise on actions, as a share of half the action's range."""
+    n_steps: int = 1
+    """Steps whose rewards are summed before the value of what follows is asked for."""
+    tau: Schedule = 0.005
+    """Share by which the target networks follow after every update (schedule)."""
+    exploration_noise: Schedule = 0.1
+    """Standard deviation of the noise on actions, as a share of half the action's range (schedule)."""
     ou_theta: float = 0.0
     """Above 0 the noise is an Ornstein-Uhlenbeck process drawn to 0 by this share a step; 0 is plain Gaussian."""
     twin_critics: bool = False
     """Learn two critics and believe the lower (TD3)."""
     policy_delay: int = 1
     """Updates of the critics for one of the actor and the targets (TD3: 2)."""
-    target_noise: float = 0.0
-    """Standard deviation of the noise on the target's actions, as a share of half the range (TD3: 0.2)."""
+    target_noise: Schedule = 0.0
+    """Standard deviation of the noise on the target's actions, as a share of half the range (schedule; TD3: 0.2)."""
     target_noise_clip: float = 0.5
     """That noise is cut at plus and minus this."""
     hidden_sizes: tuple[int, ...] = (256, 256)
@@ -67,16 +73,11 @@ class Config:
     """Agent-steps an iteration, after which training logs."""
 
     def __post_init__(self) -> None:
-        positive = "total_timesteps num_envs buffer_size batch_size train_frequency policy_delay log_every"
-        for name in positive.split():
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("gamma", "tau", "ou_theta"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        for name in ("exploration_noise", "target_noise", "target_noise_clip"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        schedules.check(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
+        schedules.check(self, "policy_delay log_every", low=1)
+        schedules.check(self, "gamma tau ou_theta", 0, 1)
+        schedules.check(self, "learning_rate actor_learning_rate weight_decay learning_starts", low=0)
+        schedules.check(self, "exploration_noise target_noise target_noise_clip", low=0)
         if self.batch_size > self.buffer_size:
             raise ValueError(f"batch_size {self.batch_size} is more than buffer_size {self.buffer_size}; lower it")
 
@@ -95,15 +96,27 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
     Encoder(observation_space)
 
 
+class Traces(NamedTuple):
+    """What `backward` needs of a forward pass."""
+
+    seen: Tensor
+    """Features `[N, num_features]`."""
+    through: list[Trace]
+    """Of each network."""
+    output: Tensor
+
+
 class Policy(nn.Module):
     """The actor: an action for every observation, scaled to the bounds of the Box.
 
     Its memory is the Ornstein-Uhlenbeck noise of each row, `[N, d]`, which begins at 0 with each episode; with Gaussian
     noise it is empty, `[N, 0]`.
 
-    Buffers: `center` and `half_range` float32 `[d]`, the middle and half the width of the bounds.
+    Buffers: `center` and `half_range` float32 `[d]`, the middle and half the width of the bounds; `noise` float32 `[]`,
+    the present standard deviation.
     """
 
+    noise: Tensor
     center: Tensor
     half_range: Tensor
 
@@ -114,7 +127,8 @@ class Policy(nn.Module):
         low, high = (torch.as_tensor(np.asarray(bound, np.float32)) for bound in (action_space.low, action_space.high))
         self.register_buffer("center", (high + low) / 2)
         self.register_buffer("half_range", (high - low) / 2)
-        self.noise, self.ou_theta = config.exploration_noise, config.ou_theta
+        self.register_buffer("noise", torch.tensor(float(schedules.value(config.exploration_noise, 0))))
+        self.ou_theta = config.ou_theta
         self.features = Features(Encoder(observation_space).space)
         self.actor = MLP((self.features.num_features, *config.hidden_sizes, len(low)), config.activation, gain=0.01)
 
@@ -125,6 +139,20 @@ class Policy(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """Actions in -1..1, `[N, d]`, for observations `[N, *shape]`."""
         return torch.tanh(self.actor(self.features(obs)))
+
+    def trace(self, obs: Tensor) -> "Traces":
+        """What `forward` gives, as `output`, and what `backward` needs to know of the way there."""
+        seen = self.features(obs)
+        through = self.actor.trace(seen.detach())
+        return Traces(seen, [through], through.output.tanh())
+
+    def backward(self, traces: "Traces", slopes: Tensor) -> None:
+        """Sets the gradients of a loss, given its slopes by the actions `[N, d]`; convolutions add to what is there."""
+        slopes = slopes * (1 - traces.output.square())
+        deeper = traces.seen.requires_grad
+        by_features = self.actor.backward(traces.through[0], slopes, inputs=deeper)
+        if deeper:
+            traces.seen.backward(by_features)
 
     def scaled(self, actions: Tensor) -> Tensor:
         """Actions in -1..1 within the bounds of the Box."""
@@ -169,9 +197,30 @@ class Critics(nn.Module):
         seen = torch.cat([self.features(obs), actions], dim=-1)
         return [critic(seen).squeeze(-1) for critic in self.critics]
 
-    def first(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """The first critic's values alone, `[N]`: those that the actor climbs."""
-        return self.critics[0](torch.cat([self.features(obs), actions], dim=-1)).squeeze(-1)
+    def trace(self, obs: Tensor, actions: Tensor, count: int | None = None) -> Traces:
+        """Values `[critics, N]` as `output`, of the first `count` critics, and what `backward` needs."""
+        seen = self.features(obs)
+        inputs = torch.cat([seen.detach(), actions], dim=-1)
+        through = [critic.trace(inputs) for critic in self.critics[:count]]  # pyright: ignore
+        return Traces(seen, through, torch.stack([one.output.squeeze(-1) for one in through]))
+
+    def backward(self, traces: Traces, slopes: Tensor) -> None:
+        """Sets the gradients of a loss, given its slopes by the values `[critics, N]`; convolutions add to theirs."""
+        deeper = traces.seen.requires_grad
+        by_inputs = [
+            critic.backward(one, row.unsqueeze(1), inputs=deeper)  # pyright: ignore
+            for critic, one, row in zip(self.critics, traces.through, slopes, strict=True)
+        ]
+        if deeper:
+            traces.seen.backward(sum(by_inputs)[:, : traces.seen.shape[1]])  # pyright: ignore
+
+    def uphill(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """The first critic's values `[N]` and their slopes by the actions `[N, d]`: where the actor should go."""
+        with torch.no_grad():
+            traces = self.trace(obs, actions, count=1)
+            ones = torch.ones_like(traces.output).t()
+            slopes = self.critics[0].backward(traces.through[0], ones, weights=False, inputs=True)  # pyright: ignore
+        return traces.output[0], slopes[:, -actions.shape[1] :]
 
 
 def make_policy(
@@ -193,13 +242,14 @@ class TrainState:
         self.critics.to(device)
         self.target_policy, self.target_critics = copy.deepcopy(self.policy), copy.deepcopy(self.critics)
         self.targets = [flatten_parameters([self.target_policy]), flatten_parameters([self.target_critics])]
-        self.actor_optimizer = FlatAdam([self.policy], config.actor_learning_rate or config.learning_rate)
-        self.critic_optimizer = FlatAdam([self.critics], config.learning_rate)
+        self.actor_optimizer = FlatAdam([self.policy], 0.0)
+        self.critic_optimizer = FlatAdam([self.critics], 0.0, weight_decay=config.weight_decay)
+        set_learning_rates(self, schedules.at(config, 0))
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
-        self.replay = Replay(config.buffer_size, self.rollout, config.gamma)
+        self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
         self.global_step = 0
         self.num_updates = 0
 
@@ -219,9 +269,10 @@ class TrainState:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave; learning then goes on as if it had not stopped."""
-        parts = "policy critics target_policy target_critics actor_optimizer critic_optimizer replay collector"
+        parts = "policy critics target_policy target_critics actor_optimizer critic_optimizer collector"
         for name in parts.split():
             getattr(self, name).load_state_dict(saved[name])
+        self.replay.load_state_dict(saved["replay"], continues="envs" in saved["collector"])
         self.generator.set_state(saved["generator"])
         self.global_step, self.num_updates = int(saved["global_step"]), int(saved["num_updates"])
 
@@ -243,16 +294,25 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
         end = min(config.total_timesteps, (state.global_step // config.log_every + 1) * config.log_every)
         records: list[Record] = []
         while state.global_step < end:
+            now = schedules.at(config, state.global_step / config.total_timesteps)
             before = max(state.global_step, config.learning_starts)
-            collect(state, config)
+            collect(state, now)
             due = state.global_step // config.train_frequency - before // config.train_frequency
-            records += [update(state, config) for _ in range(due)]
+            set_learning_rates(state, now)
+            records += [update(state, now) for _ in range(due)]
         yield metrics(state, records)
+
+
+def set_learning_rates(state: TrainState, config: Config) -> None:
+    """Of both optimisers."""
+    state.critic_optimizer.learning_rate = config.learning_rate
+    state.actor_optimizer.learning_rate = config.actor_learning_rate or config.learning_rate
 
 
 def collect(state: TrainState, config: Config) -> None:
     """Plays the next steps of every row into the replay: at random first, then by the actor with noise."""
     policy, generator = state.policy, state.generator
+    policy.noise.fill_(config.exploration_noise)
 
     def explore(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         drawn = torch.rand(len(obs), len(policy.center), generator=generator, device=obs.device)
@@ -292,24 +352,22 @@ def update_critics(state: TrainState, batch: Transitions, config: Config) -> tup
             next_actions = next_actions.add_(cut).clamp_(-1, 1)
         future = torch.stack(state.target_critics(batch.next_obs, next_actions)).amin(0)
         targets = torch.addcmul(batch.rewards, batch.discounts, future)
-    values = torch.stack(state.critics(batch.obs, state.policy.unit(batch.actions)))
-    loss = (values - targets).square().mean(1).sum()
+    traces = state.critics.trace(batch.obs, state.policy.unit(batch.actions))
+    errors = traces.output - targets
     state.critic_optimizer.zero_grad()
-    loss.backward()
+    state.critics.backward(traces, errors * (2 / len(targets)))
     state.critic_optimizer.step()
-    return values.detach(), loss.detach()
+    return traces.output, errors.square().mean(1).sum()
 
 
 def update_actor(state: TrainState, obs: Tensor) -> Tensor:
     """One step of the actor up the first critic, whose own weights get no gradient; returns the loss `[]`."""
-    actions = state.policy(obs)
-    tried = actions.detach().requires_grad_()
-    loss = -state.critics.first(obs, tried).mean()
-    (slope,) = torch.autograd.grad(loss, tried)
+    traces = state.policy.trace(obs)
+    values, slopes = state.critics.uphill(obs, traces.output)
     state.actor_optimizer.zero_grad()
-    actions.backward(slope)
+    state.policy.backward(traces, slopes / -len(obs))
     state.actor_optimizer.step()
-    return loss.detach()
+    return -values.mean()
 
 
 def metrics(state: TrainState, records: list[Record]) -> dict[str, float]:

@@ -300,7 +300,7 @@ def collect(state: TrainState, config: Config) -> None:
 
 
 def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
-    """One step of Adam on a sample; returns unweighted losses `[B]` and the outputs of what was done, `[B, num_atoms]`."""
+    """One step of Adam on a sample; returns unweighted losses `[B]` and outputs of what was done, `[B, num_atoms]`."""
     policy, priorities, optimizer = state.policy, state.replay.priorities, state.optimizer
     if priorities is None:
         places, weights = state.replay.draw(config.batch_size, state.generator), None

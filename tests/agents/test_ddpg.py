@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode
 import envs
 from agents import checkpoint, ddpg
 from agents.evaluate import evaluate
+from agents.optimizer import flatten_parameters
 from experiments.algorithms import preset
 from tests.agents.test_ppo import same
 from tests.probe_envs import Probe, sync
@@ -70,7 +71,7 @@ def test_probes(task: str, mode: AutoresetMode) -> None:
     none = torch.zeros(3, 0)
     with torch.no_grad():
         actions, _ = state.policy.act(obs, None, none, none, deterministic=True)
-        low, middle, high = state.critics.first(obs, actions).tolist()
+        low, middle, high = state.critics(obs, actions)[0].tolist()
     match task:
         case "value":
             assert middle == pytest.approx(1, abs=0.05)
@@ -100,9 +101,11 @@ class Endless(gymnasium.Env):
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
-def test_truncation_bootstraps(mode: AutoresetMode) -> None:
-    state = run(sync(*[Endless] * 8, mode=mode), ddpg.Config(**{**QUICK, "total_timesteps": 2500, "gamma": 0.5}))
-    values = state.critics.first(torch.ones(3, 1), torch.tensor([[-0.5], [0.0], [0.5]])).detach()
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_truncation_bootstraps(n_steps: int, mode: AutoresetMode) -> None:
+    settings = {**QUICK, "total_timesteps": 2500, "gamma": 0.5, "n_steps": n_steps}
+    state = run(sync(*[Endless] * 8, mode=mode), ddpg.Config(**settings))
+    values = state.critics(torch.ones(3, 1), torch.tensor([[-0.5], [0.0], [0.5]]))[0].detach()
     assert values.tolist() == pytest.approx([2.0, 2.0, 2.0], abs=0.1)
 
 
@@ -134,14 +137,48 @@ def test_the_actor_and_the_targets_wait_for_their_turn() -> None:
     assert int(state.actor_optimizer.steps) == 2 and int(state.critic_optimizer.steps) == 6
 
 
+@pytest.mark.parametrize("space", [spaces.Box(-1, 1, (3,)), spaces.Box(0, 255, (40, 40, 2), np.uint8)])
+def test_gradients_by_hand_are_autograd_s(space: spaces.Box) -> None:
+    """Of critics, actor and convolutions, in vectors and pictures."""
+    torch.manual_seed(0)
+    config, action_space = ddpg.Config(hidden_sizes=(8,), twin_critics=True), spaces.Box(-1, 1, (2,))
+    policy, critics = ddpg.Policy(space, action_space, config), ddpg.Critics(space, 2, config)
+    flats = [flatten_parameters([policy]), flatten_parameters([critics])]
+    obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
+    tried, slopes = torch.rand(6, 2), torch.randn(2, 6)
+    critics.backward(critics.trace(obs, tried), slopes)
+    traces = policy.trace(obs)
+    policy.backward(traces, critics.uphill(obs, traces.output)[1])
+    found = [flat.grad.clone() for flat in flats]  # pyright: ignore
+    for flat in flats:
+        flat.grad.zero_()  # pyright: ignore
+    torch.stack(critics(obs, tried)).backward(slopes)
+    expected = flats[1].grad.clone()  # pyright: ignore
+    critics(obs, policy(obs))[0].sum().backward()
+    assert torch.allclose(found[1], expected, atol=1e-5)
+    assert torch.allclose(found[0], flats[0].grad, atol=1e-5) and found[0].any()  # pyright: ignore
+
+
+def test_noise_and_learning_rates_follow_their_schedules() -> None:
+    settings = {"total_timesteps": 2000, "exploration_noise": "linear:0.4:0", "learning_rate": "linear:1e-3:0"}
+    config = ddpg.Config(**{**QUICK, **settings, "actor_learning_rate": 1e-4})
+    state = ddpg.TrainState(sync(*[Aim] * 8), config)
+    noises = []
+    for _ in ddpg.learn(state.collector.envs, config, state):
+        noises.append(float(state.policy.noise))
+    assert noises == pytest.approx([0.2, 0.0], abs=0.01)
+    assert state.critic_optimizer.learning_rate == pytest.approx(0, abs=1e-5)
+    assert state.actor_optimizer.learning_rate == 1e-4
+
+
 def test_the_actor_s_step_leaves_the_critics_gradients_alone() -> None:
     """And it is the gradient of the first critic's mean value, as autograd finds it through both networks."""
     state = ddpg.TrainState(sync(*[Aim] * 8), ddpg.Config(**QUICK))
     obs = torch.randn(5, 1)
-    loss = -state.critics.first(obs, state.policy(obs)).mean()
+    loss = -state.critics(obs, state.policy(obs))[0].mean()
     expected = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(state.policy.parameters()))])
     before = state.critic_optimizer.grad.clone()
-    assert ddpg.update_actor(state, obs) == loss
+    assert float(ddpg.update_actor(state, obs)) == pytest.approx(float(loss))
     assert torch.equal(state.critic_optimizer.grad, before)
     assert torch.allclose(state.actor_optimizer.grad, expected, atol=1e-7)
 
@@ -177,7 +214,7 @@ def test_actions_stay_within_the_box() -> None:
     assert actions.min() == 0 and actions.max() == 10
 
 
-@pytest.mark.parametrize("settings", [{}, {**TD3, "ou_theta": 0.2}])
+@pytest.mark.parametrize("settings", [{}, {**TD3, "ou_theta": 0.2, "n_steps": 3, "learning_rate": "linear:1e-3:0"}])
 def test_a_resumed_run_equals_one_that_never_stopped(settings: dict[str, Any], tmp_path: Path) -> None:
     """To the last bit, replay and worlds included, through a checkpoint file; the ring has wrapped round by then."""
     config = ddpg.Config(**{**QUICK, "total_timesteps": 3000, "buffer_size": 900, **settings})
