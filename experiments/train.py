@@ -262,7 +262,8 @@ def train(
     import torch
 
     torch.set_num_threads(run_config.threads)
-    state = load_algorithm(run_config.algorithm).TrainState(envs, config, device=run_config.device)
+    with as_input_error(ValueError):
+        state = load_algorithm(run_config.algorithm).TrainState(envs, config, device=run_config.device)
     if hasattr(state, "use_folder"):
         state.use_folder(run)
     if saved is not None:
