@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from envs.arena.describe import describe
 from envs.arena.observe import FEATURES
 from envs.arena.state import TERMS, mirror, partners
 from envs.arena.world import HERO_NAMES, LEVELS, arena, duel
 
-__all__ = ["FEATURES", "HERO_NAMES", "LEVELS", "TERMS", "arena", "duel", "mirror", "parallel_env", "partners"]
+__all__ = [
+    "FEATURES", "HERO_NAMES", "LEVELS", "TERMS", "arena", "describe", "duel", "mirror", "parallel_env", "partners",
+]  # fmt: skip
 
 
 def parallel_env(seed: int = 0, render_mode: str | None = None, **options: Any) -> Any:

@@ -261,7 +261,7 @@ def observe_world(state, params, seat, obs):
     obs[5] = health_share(state, own + core)
     obs[6] = real(state.known_health[enemy + core]) / real(state.max_health[enemy + core])
     obs[7] = flag(params.boss > 0 and state.boss_back == 0)
-    obs[8] = real(max(state.boss_back - state.tick, 0)) * SECONDS_30
+    obs[8] = real(max(state.boss_back - state.tick, 0)) * SECONDS_30 if params.boss > 0 else real(0)
     obs[9] = real(state.might[team]) * SECONDS_30
     obs[10] = real(state.might[1 - team]) * SECONDS_30
     obs[11] = real(state.wards[team]) / real(WARDS)

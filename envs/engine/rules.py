@@ -91,13 +91,17 @@ class ActionLayout(NamedTuple):
 
 
 class ObsField(NamedTuple):
-    """One named slice of a flat observation row."""
+    """One named slice of a flat observation row, `[..., width]`; `field.view(obs)` is `[..., *shape]`."""
 
     slice: slice
     shape: tuple[int, ...]
     kind: str = ""
     units: str = ""
     scale: float = 1.0
+
+    def view(self, obs: Any) -> Any:
+        """This slice of observations `[..., width]`, a tensor or an array, as `[..., *shape]` in the same memory."""
+        return obs[..., self.slice].reshape(*obs.shape[:-1], *self.shape)
 
 
 @dataclass(frozen=True)
