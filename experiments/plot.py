@@ -1,0 +1,131 @@
+"""`quintet plot`: a metric of several runs as curves, runs that differ in the seed alone as one with its spread."""
+
+import csv
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from experiments import flags, runs
+from experiments.errors import InputError
+
+POINTS = 120
+"""Of a curve: runs are averaged over this many equal parts of the longest."""
+X_NAMES = ("step", "seconds")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draws a metric of runs, with the spread over seeds, into a picture."""
+
+    run: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run folders, or names in --runs-dir."""
+    y: str = "charts/episodic_return"
+    """A column of metrics.csv."""
+    x: str = "step"
+    """step or seconds."""
+    out: str = "curves.png"
+    """The picture; the curves' numbers go beside it as CSV."""
+    runs_dir: str = "runs"
+    """Folder of run folders."""
+
+
+def main(argv: list[str]) -> int:
+    """`quintet plot ...`; returns the exit code."""
+    options = flags.parse(Options, argv, "quintet plot")
+    if not options.run:
+        raise InputError("which runs? quintet plot RUN ...")
+    if options.x not in X_NAMES:
+        raise InputError(f"--x must be one of {', '.join(X_NAMES)}, got {options.x!r}")
+    groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for name in options.run:
+        run = runs.find(name, options.runs_dir)
+        groups.setdefault(label(runs.read_config(run)), []).append(curve(run, options.x, options.y))
+    curves = {title: average(each) for title, each in groups.items()}
+    out = Path(options.out)
+    draw(curves, options, out)
+    write(curves, options, out.with_suffix(".csv"))
+    print(f"written to {out} and {out.with_suffix('.csv')}")
+    return 0
+
+
+def label(config: runs.RunConfig) -> str:
+    """What a run is, apart from its seed; runs with different settings have different labels."""
+    rest = {name: value for name, value in config.config.items() if name != "seed"}
+    options = " ".join(f"{name}={value}" for name, value in config.env_options.items())
+    mark = format(zlib.crc32(json.dumps(rest, sort_keys=True).encode()) % 4096, "03x")
+    return f"{config.algorithm} {config.env_id} {options}".strip() + f" ({mark})"
+
+
+def curve(run: Path, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of a run where y was logged, float64 `[n]` each.
+
+    Raises:
+        InputError: no such column, or nothing in it.
+    """
+    metrics, timings = table(run / "metrics.csv"), table(run / "timings.csv")
+    if not metrics or y not in metrics[0]:
+        known = ", ".join(sorted(metrics[0])) if metrics else "none yet"
+        raise InputError(f"{run} has no metric {y!r}; there are: {known}")
+    seconds = {row["step"]: row["seconds"] for row in timings}
+    rows = [row for row in metrics if row[y]]
+    if not rows:
+        raise InputError(f"{run} has no value of {y!r} yet")
+    places = [float(row["step"] if x == "step" else seconds.get(row["step"], "nan")) for row in rows]
+    return np.array(places), np.array([float(row[y]) for row in rows])
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def average(curves: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Runs in equal parts of x: "x", "mean", "low" and "high" (the least and the greatest run), float64 `[p]`."""
+    end = max(places[-1] for places, _ in curves)
+    edges = np.linspace(0, end, min(POINTS, max(len(places) for places, _ in curves)) + 1)
+    parts = []
+    for places, values in curves:
+        part = np.clip(np.searchsorted(edges, places, side="left") - 1, 0, len(edges) - 2)
+        counts = np.bincount(part, minlength=len(edges) - 1)
+        sums = np.bincount(part, values, minlength=len(edges) - 1)
+        parts.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+    stacked = np.stack(parts)
+    there = ~np.isnan(stacked).all(0)
+    x, stacked = edges[1:][there], stacked[:, there]
+    return {"x": x, "mean": np.nanmean(stacked, 0), "low": np.nanmin(stacked, 0), "high": np.nanmax(stacked, 0)}
+
+
+def draw(curves: dict[str, dict[str, np.ndarray]], options: Options, out: Path) -> None:
+    """The picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for title, one in curves.items():
+        (line,) = axes.plot(one["x"], one["mean"], label=title, linewidth=1.8)
+        axes.fill_between(one["x"], one["low"], one["high"], color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set_xlabel("agent-steps" if options.x == "step" else "seconds")
+    axes.set_ylabel(options.y.rsplit("/", 1)[-1].replace("_", " "))
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out)
+
+
+def write(curves: dict[str, dict[str, np.ndarray]], options: Options, out: Path) -> None:
+    """The numbers of the picture."""
+    with open(out, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["curve", options.x, f"mean {options.y}", "least run", "greatest run"])
+        for title, one in curves.items():
+            rows: Any = zip(*(one[name] for name in ("x", "mean", "low", "high")), strict=True)
+            writer.writerows([title, *(f"{value:.6g}" for value in row)] for row in rows)
