@@ -9,6 +9,8 @@ from experiments.errors import InputError
 SUITES = {
     "standard": "experiments.bench",
     "arena": "experiments.bench_arena",
+    "dqn": "experiments.bench_dqn",
+    "ddpg": "experiments.bench_ddpg",
 }
 """Name -> module with `Options`, which has `turns`, and `main(options)`."""
 

@@ -1,0 +1,33 @@
+"""stable-baselines3 for the benchmarks that stand beside it; nothing else needs it."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from experiments.errors import InputError
+
+
+def load() -> Any:
+    """The package.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module("stable_baselines3")
+    except ImportError:
+        raise InputError(
+            "this benchmark stands beside stable-baselines3, which needs the extra 'sb3': pip install 'quintet[sb3]' "
+            "(in a clone: pip install -c constraints.txt -e '.[sb3]')"
+        ) from None
+
+
+def vector(env_id: str, num_envs: int) -> Any:
+    """Environments one after the other in this process, as stable-baselines3 makes them."""
+    return importlib.import_module("stable_baselines3.common.env_util").make_vec_env(env_id, num_envs, seed=1)
+
+
+def stepper(model: Any, warmup: int) -> Callable[[int], Any]:
+    """Trains a model past its first steps; the function given goes on for so many more."""
+    model.learn(warmup)
+    return lambda steps: model.learn(steps, reset_num_timesteps=False)
