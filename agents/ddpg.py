@@ -149,9 +149,9 @@ class Policy(nn.Module):
     def backward(self, traces: "Traces", slopes: Tensor) -> None:
         """Sets the gradients of a loss, given its slopes by the actions `[N, d]`; convolutions add to what is there."""
         slopes = slopes * (1 - traces.output.square())
-        deeper = traces.seen.requires_grad
+        deeper = slice(None) if traces.seen.requires_grad else None
         by_features = self.actor.backward(traces.through[0], slopes, inputs=deeper)
-        if deeper:
+        if deeper is not None:
             traces.seen.backward(by_features)
 
     def scaled(self, actions: Tensor) -> Tensor:
@@ -206,21 +206,22 @@ class Critics(nn.Module):
 
     def backward(self, traces: Traces, slopes: Tensor) -> None:
         """Sets the gradients of a loss, given its slopes by the values `[critics, N]`; convolutions add to theirs."""
-        deeper = traces.seen.requires_grad
+        deeper = slice(traces.seen.shape[1]) if traces.seen.requires_grad else None
         by_inputs = [
             critic.backward(one, row.unsqueeze(1), inputs=deeper)  # pyright: ignore
             for critic, one, row in zip(self.critics, traces.through, slopes, strict=True)
         ]
-        if deeper:
-            traces.seen.backward(sum(by_inputs)[:, : traces.seen.shape[1]])  # pyright: ignore
+        if deeper is not None:
+            traces.seen.backward(sum(by_inputs))  # pyright: ignore
 
     def uphill(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """The first critic's values `[N]` and their slopes by the actions `[N, d]`: where the actor should go."""
         with torch.no_grad():
             traces = self.trace(obs, actions, count=1)
             ones = torch.ones_like(traces.output).t()
-            slopes = self.critics[0].backward(traces.through[0], ones, weights=False, inputs=True)  # pyright: ignore
-        return traces.output[0], slopes[:, -actions.shape[1] :]
+            columns = slice(traces.seen.shape[1], None)
+            slopes = self.critics[0].backward(traces.through[0], ones, weights=False, inputs=columns)  # pyright: ignore
+        return traces.output[0], slopes
 
 
 def make_policy(

@@ -170,13 +170,13 @@ class Policy(nn.Module):
 
     def backward(self, traces: "Traces", slopes: Tensor) -> None:
         """Sets the gradients of a loss, given its slopes by `outputs`; those of convolutions add to what is there."""
-        deeper = traces.seen.requires_grad
+        deeper = slice(None) if traces.seen.requires_grad else None
         centered = slopes if self.state_value is None else slopes - slopes.mean(dim=1, keepdim=True)
         by_features = self.advantage.backward(traces.advantage, centered.flatten(1), inputs=deeper)
         if self.state_value is not None and traces.state_value is not None:
             more = self.state_value.backward(traces.state_value, slopes.sum(dim=1), inputs=deeper)
             by_features = more if by_features is None or more is None else by_features + more
-        if deeper:
+        if deeper is not None:
             traces.seen.backward(by_features)
 
     def forward(self, obs: Tensor) -> Tensor:

@@ -71,26 +71,36 @@ class MLP(nn.Module):
         return Trace(inputs, outputs)
 
     @torch.no_grad()
-    def backward(self, trace: "Trace", slopes: Tensor, weights: bool = True, inputs: bool = False) -> Tensor | None:
+    def backward(
+        self, trace: "Trace", slopes: Tensor, weights: bool = True, inputs: slice | None = None
+    ) -> Tensor | None:
         """The gradients of a loss, by hand: of a small network's update, autograd's own work is the greater part.
 
         Args:
             trace: of the inputs.
             slopes: `[B, sizes[-1]]`, the loss's by the outputs.
             weights: write the slopes by weights and biases into their `.grad`, over what is there.
-            inputs: return the slopes by the inputs, `[B, sizes[0]]`.
+            inputs: return the slopes by these columns of the inputs, `[B, columns]`.
         """
         for depth in reversed(range(len(self._weights))):
             weight, bias = self._weights[depth]["weight"], self._weights[depth]["bias"]
             assert weight is not None and bias is not None
             if weights:
-                torch.mm(slopes.t(), trace.inputs[depth], out=weight.grad)
+                _outer(slopes, trace.inputs[depth], weight.grad)
                 torch.sum(slopes, 0, out=bias.grad)
-            if depth or inputs:
-                slopes = slopes.mm(weight)
             if depth:
-                slopes = self.slopes(slopes, trace.outputs[depth - 1], trace.inputs[depth])
-        return slopes if inputs else None
+                slopes = self.slopes(slopes.mm(weight), trace.outputs[depth - 1], trace.inputs[depth])
+            elif inputs is not None:
+                return slopes.mm(weight[:, inputs])
+        return None
+
+
+def _outer(slopes: Tensor, inputs: Tensor, out: Tensor | None) -> None:
+    """Writes the transposed `slopes` `[B, n]` times `inputs` `[B, m]` to `out` `[n, m]`."""
+    if 32 * inputs.shape[1] <= slopes.shape[1] and out is not None:
+        out.copy_(inputs.t().mm(slopes).t())  # BLAS takes five times as long for a result that is tall and narrow
+    else:
+        torch.mm(slopes.t(), inputs, out=out)
 
 
 class Trace(NamedTuple):
