@@ -73,7 +73,7 @@ def check_mask(env: WorldVectorEnv, mask: np.ndarray) -> None:
     verbs, rows, directions = layout.sizes
     assert mask[:, STOP].all()
     assert (mask[:, -directions:].any(1) == mask[:, MOVE]).all()
-    targets = mask[:, verbs:-directions].reshape(len(mask), -1, rows).any(2)
+    targets = np.any(mask[:, verbs:-directions].reshape(len(mask), -1, rows), axis=2)
     for verb, kind in enumerate(layout.kinds[0]):
         if kind >= 0:
             assert (targets[:, kind] == mask[:, verb]).all(), verb
@@ -92,8 +92,10 @@ def check_state(env: WorldVectorEnv) -> None:
     assert (state.spent == (state["items"] * params.item_cost).sum(2)).all()
     assert (state["items"].sum(2) == state.num_items).all() and (state.num_items <= data.MAX_ITEMS).all()
     assert (state.xp >= params.level_xp[state.level]).all()
-    below = state.level < data.MAX_LEVEL
-    assert (state.xp < params.level_xp[np.minimum(state.level + 1, data.MAX_LEVEL)])[below].all()
+    level = np.asarray(state.level)
+    below = level < data.MAX_LEVEL
+    needed = params.level_xp[np.minimum(level + 1, data.MAX_LEVEL)]
+    assert (np.asarray(state.xp)[below] < np.asarray(needed)[below]).all()
     assert (state["rank"].sum(2) + state.points == state.level).all()
     assert (state.team_kills.sum(1) <= state.deaths.sum(1)).all()
     walks = (state.health > 0) & (state.speed > 0)
@@ -184,7 +186,7 @@ TEAMS = st.lists(st.sampled_from(STYLES), min_size=2, max_size=2)
 
 
 @pytest.mark.parametrize("id", WORLDS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**31), styles=TEAMS, tunables=TUNABLES)
 def test_every_game_keeps_the_rules(id: str, seed: int, styles: list[str], tunables: dict[str, float]) -> None:
     assert play_games(id, seed, styles, tunables, ticks=130) > 0
@@ -192,7 +194,7 @@ def test_every_game_keeps_the_rules(id: str, seed: int, styles: list[str], tunab
 
 @pytest.mark.slow
 @pytest.mark.parametrize("id", WORLDS)
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**31), styles=TEAMS, tunables=TUNABLES)
 def test_thousands_of_games_keep_the_rules(id: str, seed: int, styles: list[str], tunables: dict[str, float]) -> None:
     play_games(id, seed, styles, tunables | {"max_episode_steps": 300}, ticks=900)
