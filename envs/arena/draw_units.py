@@ -23,6 +23,8 @@ def paint_units(canvas: "Canvas", scene: Scene) -> None:
     order = sorted(np.flatnonzero(scene.shown).tolist(), key=lambda unit: (_layer_of(scene, unit), scene.y[unit]))
     if scene.team >= 0:
         _ghosts(canvas, scene)
+    for seat in scene.seats:
+        _grave(canvas, scene, scene.unit(seat))
     for unit in order:
         kind = int(scene.kind[unit])
         if kind == data.HERO:
@@ -99,6 +101,20 @@ def _recall(canvas: "Canvas", scene: Scene, seat: int, at: Spot, radius: float) 
         canvas.circle(at, 1.9 * radius, mix(BLUE, WHITE, 0.5), alpha=36)
         canvas.circle(at, 1.9 * radius, mix(BLUE, WHITE, 0.7), width=0.1 * radius)
         canvas.arc(at, 1.85 * radius, 0, min(share, 1), mix(BLUE, WHITE, 0.2), 0.24 * radius)
+
+
+def _grave(canvas: "Canvas", scene: Scene, unit: int) -> None:
+    """A stone where a hero fell, until it comes back."""
+    if scene.health[unit] > 0 or not scene.seen[unit]:
+        return
+    (x, y), size = scene.at(unit), 0.62 * scene.scale
+    canvas.circle((x + 0.15 * size, y + size), 0.9 * size, NIGHT, alpha=70)
+    for grow, color in ((1.25, INK), (1.0, mix(scene.color(unit), STONES, 0.6))):
+        canvas.circle((x, y - 0.2 * size), 0.62 * size * grow, color)
+        edge = 0.62 * size * grow
+        canvas.rectangle((x - edge, y - 0.2 * size), (x + edge, y + 0.7 * size + grow * 0.3 * size), color)
+    canvas.rectangle((x - 0.1 * size, y - 0.5 * size), (x + 0.1 * size, y + 0.5 * size), INK)
+    canvas.rectangle((x - 0.32 * size, y - 0.25 * size), (x + 0.32 * size, y - 0.05 * size), INK)
 
 
 def _ghosts(canvas: "Canvas", scene: Scene) -> None:
