@@ -22,6 +22,11 @@ from agents.owners import Owners
 Act = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor, dict[str, Tensor]]]
 """(obs, mask, memory, starts) -> (actions, memory, extras), over all rows."""
 
+
+class EnvError(Exception):
+    """An environment raised an error in the middle, or gave what can't be learned from; its own error is the cause."""
+
+
 Final = tuple[Tensor, Tensor, Tensor]
 """int64 `[k]` t * N + n of rows that ended, their final observations and memory."""
 
@@ -219,19 +224,26 @@ class Collector:
         elif "final_obs" in infos:
             rows = ended.nonzero().flatten()
             final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
+            if final_obs.shape[1:] != self.encoder.shape:
+                given = tuple(final_obs.shape[1:])
+                raise EnvError(f"its last observation has shape {given} where its space promises {self.encoder.shape}")
             finals.append((rows + t * self.num_envs, final_obs, self.memory[rows]))
         elif not self.in_place and ended.any():
             raise ValueError('SAME_STEP envs must give infos["final_obs"] when an episode ends; these gave none')
 
     def _step_and_copy(self, actions: Tensor, out: dict[str, Tensor]) -> dict[str, Any]:
-        obs, rewards, terminated, truncated, infos = self.envs.step(self._to_envs(actions))
-        out["obs"].copy_(self.encoder(obs))
-        out["rewards"].copy_(torch.as_tensor(rewards))
-        out["terminated"].copy_(torch.as_tensor(terminated))
-        out["truncated"].copy_(torch.as_tensor(truncated))
-        mask = self.masks(infos)
-        if mask is not None:
-            out["action_mask"].copy_(mask)
+        try:
+            obs, rewards, terminated, truncated, infos = self.envs.step(self._to_envs(actions))
+            found = {"obs": self.encoder(obs), "rewards": rewards, "terminated": terminated, "truncated": truncated}
+            mask = self.masks(infos)
+        except Exception as error:
+            raise EnvError(f"its step failed with {type(error).__name__}: {error}") from error
+        for name, values in (found if mask is None else found | {"action_mask": mask}).items():
+            values = torch.as_tensor(values)
+            if values.shape != out[name].shape:
+                given, due = tuple(values.shape), tuple(out[name].shape)
+                raise EnvError(f"its step gave {name} of shape {given} where its spaces promise {due}")
+            out[name].copy_(values)
         return infos
 
     def _to_envs(self, actions: Tensor) -> Any:
@@ -271,6 +283,9 @@ class Collector:
         valid = rollout.valid.cpu().numpy()
         rewards = rollout.rewards.cpu().numpy().astype(np.float64)
         ended = (rollout.terminated | rollout.truncated).cpu().numpy()
+        if not np.isfinite(rewards).all():
+            t, row = np.argwhere(~np.isfinite(rewards))[0]
+            raise EnvError(f"its world {row} gave the reward {rewards[t, row]}; rewards must be finite")
         begin = 0
         for t in sorted({*np.flatnonzero(ended.any(axis=1)).tolist(), len(ended) - 1}):
             self._returns += np.where(valid[begin : t + 1], rewards[begin : t + 1], 0).sum(axis=0)

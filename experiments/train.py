@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -57,6 +58,8 @@ class Options:
     """CPU threads; 0: one for fewer than 256 environments, else one a core."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: a tenth of the run."""
+    stop_at_return: float | None = None
+    """Stop early, once the mean return of the last 5 iterations that had one reaches this."""
     eval_episodes: int = 20
     """Episodes that the trained agent is evaluated on at the end; 0 for none."""
 
@@ -73,6 +76,8 @@ class ResumeOptions:
     """Folder of run folders."""
     module: Modules = ()
     """A module of your own that the run needs."""
+    stop_at_return: float | None = None
+    """Stop early, once the mean return of the last 5 iterations that had one reaches this."""
     eval_episodes: int = 20
     """Episodes that the trained agent is evaluated on at the end; 0 for none."""
 
@@ -161,7 +166,7 @@ def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> t
     envs = _environments(run_config, config)
     run = runs.create(options.runs_dir, run_config)
     print(f"training {algorithm} on {choice.id} into {run}", flush=True)
-    return run, train(run, run_config, config, envs, eval_episodes=options.eval_episodes)
+    return run, train(run, run_config, config, envs, options)
 
 
 def _environments(run_config: runs.RunConfig, config: Any) -> Any:
@@ -248,11 +253,16 @@ def resume(options: ResumeOptions) -> int:
     print(f"resuming {run} after {step:,} steps", flush=True)
     if step and not choice.is_world:
         print(NOT_SAVED.format(choice.id))
-    return _with_next(run, train(run, run_config, config, envs, saved=saved, eval_episodes=options.eval_episodes))
+    return _with_next(run, train(run, run_config, config, envs, options, saved))
 
 
 def train(
-    run: Path, run_config: runs.RunConfig, config: Any, envs: Any, saved: Any = None, eval_episodes: int = 20
+    run: Path,
+    run_config: runs.RunConfig,
+    config: Any,
+    envs: Any,
+    options: Options | ResumeOptions,
+    saved: Any = None,
 ) -> int:
     """Trains into a run folder, from the beginning or from a checkpoint, and tells what came of it; closes `envs`.
 
@@ -263,29 +273,45 @@ def train(
 
     torch.set_num_threads(run_config.threads)
     with as_input_error(ValueError):
+        from agents.rollout import EnvError
+
+    with as_input_error(ValueError, EnvError, prefix=f"{run_config.env_id}: "):
         state = load_algorithm(run_config.algorithm).TrainState(envs, config, device=run_config.device)
+    if replay := getattr(state, "replay", None):
+        print(f"replay of {replay.capacity:,} transitions: {replay.num_bytes / 2**20:,.1f} MiB when full", flush=True)
     if hasattr(state, "use_folder"):
         state.use_folder(run)
     if saved is not None:
         with as_input_error(ValueError, RuntimeError, KeyError, prefix="the checkpoint doesn't fit: "):
             state.load_state_dict(saved["train"])
-    stopped_by = _loop(run, run_config, config, envs, state, resumed=saved is not None)
+    try:
+        stopped_by = _loop(run, run_config, config, envs, state, saved is not None, options.stop_at_return)
+    except EnvError as error:
+        path = save(run, state)
+        raise InputError(
+            f"{run_config.env_id} broke down after {state.global_step:,} steps: {error}\n"
+            f"what was learned is in {path}; once the environment is mended, go on with: quintet train --resume {run} "
+            "(QUINTET_DEBUG=1 shows where it broke)"
+        ) from error
     envs.close()
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} after {state.global_step:,} steps; go on with: quintet train --resume {run}")
         return 128 + stopped_by
-    if eval_episodes:
-        _evaluate(run_config, state, eval_episodes)
+    if options.eval_episodes:
+        _evaluate(run_config, state, options.eval_episodes)
     return 0
 
 
-def _loop(run: Path, run_config: runs.RunConfig, config: Any, envs: Any, state: Any, resumed: bool) -> int:
-    """Iterations until the end or a signal; returns the signal's number or 0. A checkpoint is the last thing done."""
+def _loop(
+    run: Path, run_config: runs.RunConfig, config: Any, envs: Any, state: Any, resumed: bool, stop_at: float | None
+) -> int:
+    """Iterations until the end, a return or a signal; returns the signal's number or 0. A checkpoint is the last."""
     learn = load_algorithm(run_config.algorithm).learn
     last = state.global_step
     log = RunLog(run, last if resumed else None)
     progress = ProgressLine(config.total_timesteps, last)
+    recent: deque[float] = deque(maxlen=5)
     try:
         with _signals() as received:
             for metrics in learn(envs, config, state):
@@ -296,7 +322,9 @@ def _loop(run: Path, run_config: runs.RunConfig, config: Any, envs: Any, state: 
                 last = step
                 if due or received:
                     save(run, state)
-                if received:
+                recent.extend([metrics["charts/episodic_return"]] if "charts/episodic_return" in metrics else [])
+                good = stop_at is not None and len(recent) == recent.maxlen and sum(recent) / len(recent) >= stop_at
+                if received or good:
                     break
             if not received:
                 save(run, state)
