@@ -46,6 +46,8 @@ examples:
 class Options:
     """How to run, whatever the algorithm."""
 
+    preset: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A named set of fields in presets/, over those for the environment: "--preset classic" is DQN as it first was."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks are; auto: CUDA if there is a device."""
     runs_dir: str = "runs"
@@ -111,7 +113,7 @@ def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
     prefix, _, env_id = env_id.rpartition(":")
     import_modules([*_modules(rest), *([prefix] if prefix else [])])
     choice = choose(env_id, given) if has_id else None
-    settings = _preset(module, algorithm, env_id, choice.options if choice else {})
+    settings = _preset(module, algorithm, env_id, choice.options if choice else {}, _values_of("--preset", rest))
     options, config = _parse_flags(module.Config(**settings), rest, algorithm, env_id)
     assert choice is not None
     if prefix and prefix != "envs":
@@ -121,12 +123,23 @@ def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
 
 def _modules(words: list[str]) -> list[str]:
     """What --module names, read before the flags are, since the environment may come from there."""
-    named = [after for word, after in itertools.pairwise(words) if word == "--module"]
-    return named + [word.partition("=")[2] for word in words if word.startswith("--module=")]
+    return _values_of("--module", words)
 
 
-def _preset(module: Any, algorithm: str, env_id: str, env_options: dict[str, Any]) -> dict[str, Any]:
+def _values_of(flag: str, words: list[str]) -> list[str]:
+    """What a flag is given in a command line, each time."""
+    named = [after for word, after in itertools.pairwise(words) if word == flag]
+    return named + [word.partition("=")[2] for word in words if word.startswith(f"{flag}=")]
+
+
+def _preset(module: Any, algorithm: str, env_id: str, env_options: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Fields for an environment, and over them those of the presets that --preset names."""
     values = preset(algorithm, env_id, env_options)
+    for name in names:
+        more = preset(algorithm, f"preset {name}")
+        if not more:
+            raise InputError(f'--preset {name}: presets/{algorithm}.toml has no section ["preset {name}"]')
+        values |= more
     known = {one.name for one in fields(module.Config)}
     for name in values:
         if name not in known:
