@@ -12,17 +12,15 @@ import numpy as np
 from envs.arena import data
 from envs.arena.actions import can_act, can_attack, can_recall, can_ward
 from envs.arena.bots_fight import chosen_enemy, fight, is_lethal, self_help
-from envs.arena.bots_lane import GROUP_TICK, MINUTE, advance, farm, plan
+from envs.arena.bots_lane import GROUP_TICK, MINUTE, advance, farm, is_besieged, plan
 from envs.arena.bots_senses import (
     EASY,
     HARD,
     MEDIUM,
-    TOWER_REACH2,
     act,
     crowd,
     first_hostile,
     health_per_cent,
-    home_tower,
     nearest_enemy,
     retreat,
     tower_is_busy,
@@ -32,7 +30,7 @@ from envs.arena.bots_senses import (
 )  # fmt: skip
 from envs.arena.economy import at_shop, wanted_item
 from envs.arena.state import ATTACK, HOSTILE_ROWS, RECALL, STOP, WARD
-from envs.arena.units import distance2, first_unit, sign_of, team_of, unit_of
+from envs.arena.units import first_unit, sign_of, team_of, unit_of
 from envs.engine import real, rule
 
 __all__ = ["EASY", "HARD", "MEDIUM", "think"]
@@ -123,18 +121,6 @@ def survive(state, params, tables, seat, level):
     if alone and (state.recall[seat] > 0 or (level == HARD and wants_to_go_home(state, params, seat, health))):
         return act(state, seat, RECALL, 0, 0)
     return False
-
-
-@rule
-def is_besieged(state, params, seat):
-    """Whether an enemy creep or hero is at the own tower near."""
-    home = home_tower(state, params, seat)
-    creep, enemy = state.row[seat, first_hostile(params)], nearest_enemy(state, params, seat)
-    if home < 0:
-        return False
-    if creep >= 0 and distance2(state, home, creep) <= TOWER_REACH2:
-        return True
-    return enemy >= 0 and distance2(state, home, state.row[seat, enemy]) <= TOWER_REACH2
 
 
 @rule

@@ -33,7 +33,7 @@ CHASE = real(3)
 """Cells beyond its reach that a player goes after an enemy whom he outdoes."""
 LETHAL_STEP = real(2)
 """Cells that a hard player steps up for a kill."""
-FLEE, CAST_AT, STRIKE = 50, 80, 100
+FLEE, CAST_AT, STRIKE = 50, 80, 130
 """Odds in per cent below which a player falls back, and from which it casts and attacks."""
 
 

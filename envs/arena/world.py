@@ -93,7 +93,7 @@ def duel(
     team_spirit: float = 0.0,
     shopping: str = "script",
     leveling: str = "script",
-    minutes: float = 5,
+    minutes: float = 7,
     kills_to_win: int = 2,
     **tunables: float,
 ) -> World:
