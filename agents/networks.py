@@ -15,11 +15,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "tanh": lambda slopes, before, after: torch.ops.aten.tanh_backward.default(slopes, after),
-    "relu": lambda slopes, before, after: torch.ops.aten.threshold_backward.default(slopes, after, 0),
+    "relu": lambda slopes, before, after: torch.ops.aten.threshold_backward.grad_input(
+        slopes, after, 0, grad_input=slopes
+    ),
     "silu": lambda slopes, before, after: torch.ops.aten.silu_backward.default(slopes, before),
     "gelu": lambda slopes, before, after: torch.ops.aten.gelu_backward.default(slopes, before),
 }
-"""A loss's slopes behind an activation, and what came in and went out there -> its slopes before the activation."""
+"""A loss's slopes behind an activation, and what came in and went out there -> its slopes before the activation.
+
+What came in is overwritten by what went out where `IN_PLACE` has the activation; the slopes may be overwritten too.
+"""
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh_, "relu": torch.relu_}
 
 
 def linear(num_inputs: int, num_outputs: int, gain: float = math.sqrt(2)) -> nn.Linear:
@@ -51,6 +58,7 @@ class MLP(nn.Module):
         layers = [linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes]
         self.layers = nn.ModuleList(layers)
         self.activation, self.slopes = ACTIVATIONS[activation], SLOPES[activation]
+        self.activation_of_trace = IN_PLACE.get(activation, self.activation)
         self._weights = [layer._parameters for layer in layers]  # attributes of modules are slow to look up
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +74,7 @@ class MLP(nn.Module):
         inputs, outputs = [x], []
         for layer in self._weights:
             if outputs:
-                inputs.append(self.activation(outputs[-1]))
+                inputs.append(self.activation_of_trace(outputs[-1]))
             outputs.append(F.linear(inputs[-1], layer["weight"], layer["bias"]))  # pyright: ignore
         return Trace(inputs, outputs)
 
