@@ -99,19 +99,20 @@ def check_state(env: WorldVectorEnv) -> None:
     assert (state["rank"].sum(2) + state.points == state.level).all()
     assert (state.team_kills.sum(1) <= state.deaths.sum(1)).all()
     walks = (state.health > 0) & (state.speed > 0)
-    column = (state.x[walks] + params.half_width).astype(int)
-    row = (state.y[walks] + params.half_height).astype(int)
+    sign = np.broadcast_to(1 - 2 * (params.slot_faction & 1), walks.shape)[walks]  # a side's own frame: edges are its
+    column = (sign * state.x[walks] + params.half_width).astype(int)
+    row = (sign * state.y[walks] + params.half_height).astype(int)
     assert (env.tables["cells"][row * params.width + column] != WALL).all()
 
 
 def check_dead(env: WorldVectorEnv, before: np.ndarray) -> None:
-    """A hero who was dead and still is has done nothing."""
+    """A hero who was dead and still is has done nothing; what it shot or lit before may still kill."""
     now, units = env.state, np.flatnonzero(env.params[0].slot_kind == data.HERO)
     same_game = (now.tick == before["tick"] + 1)[:, None]
     dead = same_game & (before["health"][:, units] == 0) & (now.health[:, units] == 0)
     for name in ("x", "y"):
         assert (now[name][:, units] == before[name][:, units])[dead].all()
-    for name in ("spent", "num_items", "last_hits", "denies", "level", "recall"):
+    for name in ("spent", "num_items", "level", "recall"):
         assert (now[name] == before[name])[dead].all(), name
     assert (now.target[:, units][dead] == -1).all() and (now.spell[dead] == -1).all()
     assert (now["cooldown"] <= before["cooldown"])[dead].all()
