@@ -14,6 +14,7 @@ from envs.engine import ObsField
 
 COMPASS = ("east", "south-east", "south", "south-west", "west", "north-west", "north", "north-east")
 """The eight directions of `MOVE`, in the frame of the team whose hero sees: its own base lies in the south-west."""
+UNKNOWN = "hero not seen yet"
 Values = dict[str, float]
 
 
@@ -123,6 +124,8 @@ def _ability(own: Values, hero: str, number: int) -> str:
 def _hero(hero: Values) -> str:
     if not hero["alive"]:
         return f"{_name(hero)}, dead, back in {_seconds(hero['respawn'])}"
+    if _name(hero) == UNKNOWN:
+        return UNKNOWN
     parts = [_strength(hero), _place(hero)]
     if not hero["visible"]:
         parts.append(f"unseen for {_seconds(hero['unseen'])}" if hero["unseen"] < UNSEEN_LIMIT else "long unseen")
@@ -134,7 +137,7 @@ def _hero(hero: Values) -> str:
     return ", ".join(parts)
 
 
-UNSEEN_LIMIT = 149.5
+UNSEEN_LIMIT = 0.999 / next(one.scale for one in FEATURES["hero"] if one.name == "unseen")
 """Ticks at which the count of an unseen hero's time ends, nearly."""
 
 
@@ -168,7 +171,7 @@ def _structure(one: Values) -> str:
 
 
 def _name(hero: Values) -> str:
-    return next((one.name for one in data.HEROES if hero[f"is_{one.name}"] > 0), "a hero never seen")
+    return next((one.name for one in data.HEROES if hero[f"is_{one.name}"] > 0), UNKNOWN)
 
 
 def _place(thing: Values) -> str:

@@ -34,7 +34,7 @@ class SingleEnv(gymnasium.Env):
         self.metadata = {**self.metadata, "render_fps": self.worlds.world.render_fps}
         self.observation_space = self.worlds.single_observation_space
         self.action_space = self.worlds.single_action_space
-        self.action_layout = self.worlds.action_layout
+        self.action_layout, self.obs_layout = self.worlds.action_layout, self.worlds.obs_layout
         self._seeded = "seed" in batch_options
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 import envs
 from envs.arena import FEATURES, arena, data, describe, duel
 from envs.arena.describe import feature_table, read
+from envs.engine import Structured
 
 
 def after(world: str, ticks: int, seed: int = 4) -> tuple[Any, torch.Tensor]:
@@ -74,10 +76,60 @@ def test_the_dead_the_unseen_and_abilities_are_told() -> None:
     obs, *_ = env.step(torch.zeros(2, 3, dtype=torch.int64))
     text = describe(obs[0])
     assert "fireball 1 (ready), frost nova 1 (10.0 s), arcane veil (not learnt), meteor (not learnt)" in text
-    assert "enemy a hero never seen" in text and "no boss" in text
+    assert "enemy hero not seen yet\n" in text and "no boss" in text
     env.state.health[0, enemy], env.state.respawn[0, 1] = 0, 41
     obs, *_ = env.step(torch.zeros(2, 3, dtype=torch.int64))
-    assert "dead, back in 8.0 s" in describe(obs[0])
+    assert "enemy hero not seen yet, dead, back in 8.0 s" in describe(obs[0])
+
+
+def test_who_went_into_the_fog_is_told_as_last_seen() -> None:
+    env, _ = after("quintet/Duel-v0", 0)
+    me, enemy = 0, int(env.params[0].team_units)
+    idle = torch.zeros(2, 3, dtype=torch.int64)
+    env.state.hero[0], env.state.control[0] = [0, 4], 0
+    env.state.x[0, [me, enemy]], env.state.y[0, [me, enemy]] = [-4, 0], 0
+    env.state.health[0, enemy], env.state.max_health[0, enemy] = 200, 500
+    env.step(idle)
+    env.state.x[0, enemy] = 17
+    for ticks in (10, 50, 150, 200):
+        env.state.tick[0] = env.state.known_tick[0, 1] + ticks - 1
+        text = describe(env.step(idle)[0][0])
+        (line,) = [line for line in text.splitlines() if line.startswith("enemy rogue")]
+        since = f"unseen for {ticks / 5:.1f} s" if ticks < 150 else "long unseen"
+        assert line.startswith("enemy rogue of level 1, health 200 (40%)") and "4.0 cells east" in line
+        assert line.endswith(since)
+
+
+def test_creeps_and_structures_are_told_with_whom_they_aim_at() -> None:
+    env, _ = after("quintet/Duel-v0", 40)
+    state, params = env.state[0], env.params[0]
+    state.control[:] = 0
+    creep = int(np.flatnonzero((params.slot_kind == data.RANGED) & (params.slot_faction == 1))[0])
+    tower = int(np.flatnonzero((params.slot_kind == data.TOWER_1) & (params.slot_faction == 1))[0])
+    state.x[0], state.y[0] = state.x[tower] - 5, state.y[tower]
+    state.x[creep], state.y[creep], state.max_health[creep], state.health[creep] = state.x[0], state.y[0] - 3, 160, 30
+    state.target[[creep, tower]] = 0
+    obs, *_ = env.step(torch.zeros(2, 3, dtype=torch.int64))
+    lines = describe(obs[0]).splitlines()
+    (shooter,) = [line for line in lines if line.startswith("hostile ranged creep") and "aims at me" in line]
+    assert "health 30 (19%), 3.0 cells north, aims at me, one blow kills" in shooter
+    (wall,) = [line for line in lines if line.startswith("enemy tower 1")]
+    health = int(state.health[tower])
+    assert wall == f"enemy tower 1, health {health} (100%), 5.0 cells east, aims at me"
+
+
+@pytest.mark.parametrize("id", ["quintet/Duel-v0", "quintet/Arena-v0", "quintet/GridWorld-v0"])
+def test_a_single_env_gives_its_groups_as_a_dict_of_views(id: str) -> None:
+    options: dict[str, Any] = {"observation": "egocentric"} if "Grid" in id else {}
+    env = Structured(gymnasium.make(id, **options))
+    groups, _ = env.reset(seed=1)
+    assert env.observation_space.contains(groups) and list(groups) == list(env.obs_layout)
+    flat, *_ = env.env.step(env.action_space.sample())
+    views = env.observation(flat)
+    assert all(np.shares_memory(view, flat) for view in views.values())
+    assert np.concatenate([view.ravel() for view in views.values()]).tolist() == flat.ravel().tolist()
+    with pytest.raises(ValueError, match="no obs_layout"):
+        Structured(gymnasium.make("quintet/GridWorld-v0"))
 
 
 def test_wrong_rows_are_refused_and_other_maps_take_their_layout() -> None:
