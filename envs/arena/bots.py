@@ -11,16 +11,18 @@ import numpy as np
 
 from envs.arena import data
 from envs.arena.actions import can_act, can_attack, can_recall, can_ward
-from envs.arena.bots_fight import chosen_enemy, fight, is_lethal, self_help
-from envs.arena.bots_lane import GROUP_TICK, MINUTE, advance, farm, is_besieged, plan
+from envs.arena.bots_fight import chosen_enemy, fight, is_lethal, mend, self_help
+from envs.arena.bots_lane import GROUP_TICK, MINUTE, advance, farm, plan
 from envs.arena.bots_senses import (
     EASY,
     HARD,
     MEDIUM,
+    TOWER_REACH2,
     act,
     crowd,
     first_hostile,
     health_per_cent,
+    home_tower,
     nearest_enemy,
     retreat,
     tower_is_busy,
@@ -30,7 +32,7 @@ from envs.arena.bots_senses import (
 )  # fmt: skip
 from envs.arena.economy import at_shop, wanted_item
 from envs.arena.state import ATTACK, HOSTILE_ROWS, RECALL, STOP, WARD
-from envs.arena.units import first_unit, sign_of, team_of, unit_of
+from envs.arena.units import distance2, first_unit, sign_of, team_of, unit_of
 from envs.engine import real, rule
 
 __all__ = ["EASY", "HARD", "MEDIUM", "think"]
@@ -40,8 +42,9 @@ ALARM_REACH2 = real(10 * 10)
 GANK_TICK, BOSS_TICK = MINUTE, 5 * MINUTE
 EASY_RETREAT, RETREAT_AT, RETURN_AT = 20, 28, 85
 """Per cent of health below which a player goes home, and above which it leaves again."""
-HEAL_AT, DEFEND_AT = 45, 50
-"""The same of a hard player whom nobody disturbs, and whose tower is under attack."""
+HEAL_AT, DEFEND_AT, REST_AT = 45, 45, 75
+"""The same of a hard player: whom nobody disturbs, whose tower is under attack, who is near its fountain anyway."""
+HOME_REACH2 = real(12 * 12)
 
 
 @rule
@@ -107,6 +110,11 @@ def survive(state, params, tables, seat, level):
         if health < RETURN_AT and not (level == HARD and health >= DEFEND_AT and is_besieged(state, params, seat)):
             return act(state, seat, STOP, 0, 0)
         return False
+    if level == HARD and state.recall[seat] == 0 and mend(state, params, seat):
+        return True
+    if level == HARD and health < REST_AT and is_near_home(state, params, seat):
+        if not is_besieged(state, params, seat):
+            return walk(state, params, tables, seat, params.lanes)
     tower = tower_row(state, params, seat)
     if tower >= 0 and not tower_is_safe(state, params, seat, state.row[seat, tower], level):
         if not (level == HARD and worth_diving(state, params, seat)):
@@ -121,6 +129,26 @@ def survive(state, params, tables, seat, level):
     if alone and (state.recall[seat] > 0 or (level == HARD and wants_to_go_home(state, params, seat, health))):
         return act(state, seat, RECALL, 0, 0)
     return False
+
+
+@rule
+def is_near_home(state, params, seat):
+    """Whether the fountain is a few steps away."""
+    unit, sign = unit_of(params, seat), sign_of(team_of(params, seat))
+    dx, dy = sign * state.x[unit] - params.fountain_x, sign * state.y[unit] - params.fountain_y
+    return dx * dx + dy * dy <= HOME_REACH2
+
+
+@rule
+def is_besieged(state, params, seat):
+    """Whether an enemy creep or hero is at the own tower near."""
+    home = home_tower(state, params, seat)
+    creep, enemy = state.row[seat, first_hostile(params)], nearest_enemy(state, params, seat)
+    if home < 0:
+        return False
+    if creep >= 0 and distance2(state, home, creep) <= TOWER_REACH2:
+        return True
+    return enemy >= 0 and distance2(state, home, state.row[seat, enemy]) <= TOWER_REACH2
 
 
 @rule

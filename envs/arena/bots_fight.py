@@ -4,7 +4,6 @@ import numpy as np
 
 from envs.arena import data
 from envs.arena.abilities import ability_of, can_aim, can_cast, strength
-from envs.arena.bots_lane import last_hit
 from envs.arena.bots_senses import (
     HARD,
     MEDIUM,
@@ -31,10 +30,12 @@ FIGHT_TICKS = real(25)
 """Over which a hero's spells are spread where they are weighed against blows."""
 CHASE = real(3)
 """Cells beyond its reach that a player goes after an enemy whom he outdoes."""
+HIT_TICKS, HIT_BACK = 12, 30
+"""Who was hurt by an enemy so lately hits back at odds that much lower."""
 LETHAL_STEP = real(2)
 """Cells that a hard player steps up for a kill."""
-FLEE, CAST_AT, STRIKE = 50, 80, 130
-"""Odds in per cent below which a player falls back, and from which it casts and attacks."""
+FLEE, DUEL_FLEE, CAST_AT, STRIKE = 40, 25, 80, 100
+"""Odds in per cent below which a player falls back, a hard one in a duel too, and from which it casts and attacks."""
 
 
 @rule
@@ -47,12 +48,12 @@ def fight(state, params, tables, seat, level):
     if level == HARD and is_lethal(state, params, seat, target):
         return cast_at(state, params, seat, enemy) or act(state, seat, ATTACK, enemy, 0)
     odds = fight_odds(state, params, seat, level)
-    if odds < FLEE:
+    if odds < (DUEL_FLEE if level == HARD and params.lanes == 1 else FLEE):
         return self_help(state, params, seat) or retreat(state, params, tables, seat)
-    if level == HARD and last_hit(state, params, seat, level):
-        return True
     if odds >= CAST_AT and cast_at(state, params, seat, enemy):
         return True
+    if state.tick - state.hit_tick[seat, enemy] <= HIT_TICKS:
+        odds += HIT_BACK
     limit = state.reach[unit]
     if odds >= STRIKE + 40:
         limit += CHASE
@@ -89,7 +90,8 @@ def fight_odds(state, params, seat, level):
     if level == MEDIUM:
         target = state.row[seat, nearest_enemy(state, params, seat)]
         own_health, their_health = real(state.health[unit]), real(state.health[target])
-        own_pace, their_pace = pace_on(state, params, unit, target), their_pace + pace_on(state, params, target, unit)
+        own_pace = pace_on(state, params, unit, target) + crowd_on(state, params, seat, target)
+        their_pace += pace_on(state, params, target, unit)
     else:
         for row in range(size):
             enemy, mate = state.row[seat, row], state.row[seat, size + row]
@@ -220,6 +222,21 @@ def weakest_mate(state, params, seat, ability):
         if mate >= 0 and can_aim(state, params, seat, ability, mate) and health_per_cent(state, mate) < least:
             best, least = np.int32(row), health_per_cent(state, mate)
     return best
+
+
+@rule
+def mend(state, params, seat):
+    """Heals the weakest mate near, with mana to spare."""
+    if 10 * state.mana[seat] < 3 * state.max_mana[seat]:
+        return False
+    for number in range(NUM_ABILITIES):
+        ability = ability_of(state, seat, number)
+        if params.ability_aim[ability] == FRIEND and params.ability_heal[ability] > 0:
+            if can_cast(state, params, seat, number):
+                row = weakest_mate(state, params, seat, ability)
+                if row >= 0:
+                    return act(state, seat, CAST + number, row, 0)
+    return False
 
 
 @rule

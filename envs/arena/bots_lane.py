@@ -8,9 +8,7 @@ from envs.arena.actions import can_attack, can_recall
 from envs.arena.bots_senses import (
     HARD,
     SIEGE_REACH2,
-    TOWER_REACH2,
     act,
-    chased,
     crowd,
     first_hostile,
     first_own,
@@ -87,8 +85,6 @@ def farm(state, params, tables, seat, level):
     """Last hits and denies, then structures that it is time for, then the wave."""
     if last_hit(state, params, seat, level) or siege(state, params, seat, level):
         return True
-    if level == HARD and is_swarmed(state, params, seat):
-        return retreat(state, params, tables, seat)
     if level == HARD and clear_wave(state, params, seat):
         return True
     unit = unit_of(params, seat)
@@ -103,27 +99,9 @@ def farm(state, params, tables, seat, level):
             healthiest = np.int32(row)
     if healthiest < 0:
         return False
-    if soon and nearest_enemy(state, params, seat) >= 0 and not is_besieged(state, params, seat):
+    if soon and nearest_enemy(state, params, seat) >= 0:
         return act(state, seat, STOP, 0, 0)
     return act(state, seat, ATTACK, healthiest, 0)
-
-
-@rule
-def is_besieged(state, params, seat):
-    """Whether an enemy creep or hero is at the own tower near."""
-    home = home_tower(state, params, seat)
-    creep, enemy = state.row[seat, first_hostile(params)], nearest_enemy(state, params, seat)
-    if home < 0:
-        return False
-    if creep >= 0 and distance2(state, home, creep) <= TOWER_REACH2:
-        return True
-    return enemy >= 0 and distance2(state, home, state.row[seat, enemy]) <= TOWER_REACH2
-
-
-@rule
-def is_swarmed(state, params, seat):
-    """Whether the enemy creeps upon the hero would kill it within twelve seconds."""
-    return chased(state, params, seat) * real(60) > real(state.health[unit_of(params, seat)])
 
 
 @rule

@@ -140,7 +140,7 @@ def tower_pays(state, params, seat, tower):
         mate = state.row[seat, row]
         if mate >= 0 and distance2(state, mate, tower) <= SIEGE_REACH2:
             pace += pace_on(state, params, mate, tower)
-            spare += real(max(10 * state.health[mate] - 4 * state.max_health[mate], 0)) / real(10)
+            spare += real(max(10 * state.health[mate] - 3 * state.max_health[mate], 0)) / real(10)
     for row in range(first_own(params), first_own(params) + OWN_ROWS):
         creep = state.row[seat, row]
         if creep >= 0 and distance2(state, creep, tower) <= TOWER_REACH2:
@@ -158,7 +158,7 @@ def tower_is_safe(state, params, seat, tower, level):
     if tower_is_busy(state, params, seat, tower):
         return True
     unit = unit_of(params, seat)
-    if level < HARD or (state.target[tower] == unit and health_per_cent(state, unit) < 45):
+    if state.target[tower] == unit and health_per_cent(state, unit) < (45 if level == HARD else 60):
         return False
     return tower_pays(state, params, seat, tower)
 
@@ -194,18 +194,6 @@ def crowd_on(state, params, seat, enemy):
         creep = state.row[seat, row]
         if creep >= 0 and distance2(state, creep, enemy) <= CROWD_REACH2:
             pace += pace_on(state, params, creep, enemy)
-    return pace
-
-
-@rule
-def chased(state, params, seat):
-    """Health a tick that the enemy creeps whose target the hero is take off it."""
-    unit = unit_of(params, seat)
-    pace = real(0)
-    for row in range(first_hostile(params), first_hostile(params) + HOSTILE_ROWS):
-        creep = state.row[seat, row]
-        if creep >= 0 and state.target[creep] == unit:
-            pace += pace_on(state, params, creep, unit)
     return pace
 
 

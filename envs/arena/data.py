@@ -180,7 +180,7 @@ KINDS = (
     Kind("hero", 0, 0, sight=5),
     Kind("melee creep", 230, 12, 1, 1.3, 5, 3, 0.5, chase=4.5, gold=22, xp=32, health_growth=10, damage_growth=1),
     Kind("ranged creep", 160, 17, 0, 4.2, 5, 3, 0.5, 1.2, chase=5, gold=28, xp=38, health_growth=7, damage_growth=2),
-    Kind("tower", 600, 50, 8, 6.5, 5, 5, 0, 1.6, chase=6.5, gold=80, team_gold=60, worth=2.25),
+    Kind("tower", 650, 40, 8, 6.5, 5, 5, 0, 1.6, chase=6.5, gold=80, team_gold=60, worth=2.25),
     Kind("second tower", 1150, 90, 10, 6.5, 5, 5, 0, 1.6, chase=6.5, gold=80, team_gold=70, worth=3),
     Kind("third tower", 1300, 105, 12, 6.5, 5, 5, 0, 1.6, chase=6.5, gold=80, team_gold=80, worth=4.5),
     Kind("fourth tower", 1300, 110, 12, 6.5, 5, 5, 0, 1.6, chase=6.5, gold=80, team_gold=80, worth=2.25),
