@@ -16,6 +16,7 @@ from rich.progress import Progress
 from experiments import flags
 from experiments.bench import RESULTS, machine
 from experiments.errors import InputError
+from experiments.matches import random_legal
 
 README = Path(__file__).parent.parent / "envs" / "arena" / "README.md"
 MARKS = ("<!-- games -->", "<!-- end of games -->")
@@ -108,7 +109,7 @@ def _play_batch(id: str, levels: tuple[str, str], games: int, seed: int, options
     actions = np.zeros((env.num_envs, 3), np.int64)
     while not env.state["ended"].all():
         if "random" in levels:
-            actions = random_actions(infos["action_mask"].numpy(), env.action_layout, rng)
+            actions = random_legal(infos["action_mask"].numpy(), env.action_layout, rng)
         infos = env.step(actions)[-1]
     state = env.state
     return Games(
@@ -125,19 +126,6 @@ def _minutes_a_tick() -> float:
     from envs.arena import data
 
     return 1 / (60 * data.TICKS_PER_SECOND)
-
-
-def random_actions(mask: np.ndarray, layout: Any, rng: np.random.Generator) -> np.ndarray:
-    """One legal action a row, each verb, target and direction as likely as any other, `[rows, 3]`."""
-    verbs, rows, directions = layout.sizes
-    draws = rng.random(mask.shape, dtype=np.float32) * mask
-    actions = np.zeros((len(mask), 3), np.int64)
-    actions[:, 0] = draws[:, :verbs].argmax(1)
-    block = np.array(layout.kinds[0])[actions[:, 0]]
-    targets = draws[:, verbs:-directions].reshape(len(mask), -1, rows)
-    actions[:, 1] = targets[np.arange(len(mask)), np.maximum(block, 0)].argmax(1) * (block >= 0)
-    actions[:, 2] = draws[:, -directions:].argmax(1)
-    return actions
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
