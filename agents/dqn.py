@@ -194,7 +194,7 @@ class Policy(nn.Module):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Actions int64 `[N]`, legal where a mask bool `[N, num_actions]` is given, and the memory."""
-        values = self(obs)
+        values = self.head.mean(self.outputs(obs))
         if not deterministic:
             draws = torch.rand(len(obs), self.num_actions + 1, generator=generator, device=obs.device)
             values = torch.where(draws[:, :1] < self.epsilon, draws[:, 1:], values)

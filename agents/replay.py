@@ -80,17 +80,22 @@ class Replay:
         if self.num_steps > 1:
             joined = {name: torch.cat([self.waiting[name], values]) for name, values in steps.items()}
             steps, self.waiting = look_ahead(joined, self.num_steps)
-        rows = {name: steps[name].flatten(0, 1) for name in self.store}
+        single = len(steps["valid"]) == 1
+        rows = {name: steps[name][0] if single else steps[name].flatten(0, 1) for name in self.store}
         if not steps["valid"].all():
             index = steps["valid"].flatten().nonzero().flatten()
             rows = {name: values[index] for name, values in rows.items()}
         number = len(rows["rewards"])
         kept = min(number, self.capacity)
-        places = torch.arange(self.position, self.position + kept, device=rollout.obs.device) % self.capacity
+        before_the_seam = min(kept, self.capacity - self.position)
         for name, values in rows.items():
-            self.store[name].index_copy_(0, places, values[number - kept :] if kept < number else values)
+            store, newest = self.store[name], values[number - kept :] if kept < number else values
+            store[self.position : self.position + before_the_seam] = newest[:before_the_seam]
+            if before_the_seam < kept:
+                store[: kept - before_the_seam] = newest[before_the_seam:]
         if self.priorities is not None:
-            self.priorities.enter(places)
+            places = torch.arange(self.position, self.position + kept, device=rollout.obs.device)
+            self.priorities.enter(places % self.capacity)
         self.position = (self.position + kept) % self.capacity
         self.size = min(self.size + kept, self.capacity)
         return number if self.num_steps == 1 else int(rollout.valid.sum())

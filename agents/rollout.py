@@ -5,6 +5,7 @@ rollout's rows; any other Gymnasium vector env is copied into them. How an env r
 same rows for NEXT_STEP, SAME_STEP and DISABLED.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -280,21 +281,27 @@ class Collector:
 
     def _count_episodes(self, rollout: Rollout) -> None:
         """Raw returns and lengths of the learner's episodes that ended, in order of time."""
-        valid = rollout.valid.cpu().numpy()
-        rewards = rollout.rewards.cpu().numpy().astype(np.float64)
+        valid, rewards = rollout.valid.cpu().numpy(), rollout.rewards.cpu().numpy()
         ended = (rollout.terminated | rollout.truncated).cpu().numpy()
-        if not np.isfinite(rewards).all():
+        counted = np.multiply(rewards, valid, dtype=np.float64)
+        if not math.isfinite(counted.sum()):
             t, row = np.argwhere(~np.isfinite(rewards))[0]
             raise EnvError(f"its world {row} gave the reward {rewards[t, row]}; rewards must be finite")
         begin = 0
-        for t in sorted({*np.flatnonzero(ended.any(axis=1)).tolist(), len(ended) - 1}):
-            self._returns += np.where(valid[begin : t + 1], rewards[begin : t + 1], 0).sum(axis=0)
-            self._lengths += valid[begin : t + 1].sum(axis=0)
+        for t in np.flatnonzero(ended.any(axis=1)).tolist() if ended.any() else ():
+            self._count_steps(counted[begin : t + 1], valid[begin : t + 1])
             begin = t + 1
             mine = ended[t] & valid[t]
             self._episodes += zip(self._returns[mine].tolist(), self._lengths[mine].tolist(), strict=True)
             self._returns[ended[t]] = 0
             self._lengths[ended[t]] = 0
+        self._count_steps(counted[begin:], valid[begin:])
+
+    def _count_steps(self, rewards: np.ndarray, valid: np.ndarray) -> None:
+        """Adds steps `[t, N]` to the returns and lengths of the episodes under way; of one step there is no sum."""
+        if len(rewards):
+            self._returns += rewards[0] if len(rewards) == 1 else rewards.sum(axis=0)
+            self._lengths += valid[0] if len(valid) == 1 else valid.sum(axis=0)
 
     def _count_statistics(self, rollout: Rollout) -> None:
         """What the envs say of the learner's episodes that ended beside return, length and time."""
