@@ -1,0 +1,213 @@
+"""`quintet report`: every preset trained with several seeds and evaluated, in one table beside what is known of each.
+
+What is trained, and the figures that it stands beside, is in report.toml. A run whose settings have a result already is
+not repeated, so that a report that was interrupted, or whose presets changed in part, goes on where it was.
+"""
+
+import fnmatch
+import hashlib
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import flags, runs
+from experiments.bench import RESULTS
+from experiments.errors import InputError
+
+ROWS = Path(__file__).parent / "report.toml"
+NEVER = str(10**12)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains the presets with several seeds each, evaluates them and writes one table."""
+
+    only: str = "*"
+    """Rows to train, by a pattern of "ALGORITHM ENV_ID": "ppo *", "* LunarLander*". The table has all rows."""
+    seeds: int = 5
+    """Seeds a row: 1, 2, ..."""
+    jobs: int = 1
+    """Runs side by side, each on one core."""
+    table: bool = False
+    """Trains nothing: writes the table of what there is."""
+    runs_dir: str = "runs/report"
+    """Folder of the run folders."""
+    out: str = str(RESULTS / "report.json")
+    """File of the results; the table goes beside it, as Markdown."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    group: str
+    """The heading that it stands under."""
+    algorithm: str
+    env_id: str
+    reference: str
+    """What is known that a correct implementation reaches, and whose figure it is."""
+    flags: tuple[str, ...] = ()
+    """Of the command, after the id."""
+    episodes: int = 100
+    """That each seed is evaluated on, best actions."""
+    note: str = ""
+    """What a reader must know of it."""
+
+    @property
+    def name(self) -> str:
+        """What --only is matched with."""
+        return " ".join((self.algorithm, self.env_id, *self.flags))
+
+    @property
+    def command(self) -> str:
+        """What trains it, but for the seed."""
+        return f"quintet train {self.name}"
+
+    def settings(self) -> str | None:
+        """A hash of all that is asked for but the seed; None where the environment lacks its extra here."""
+        from experiments.train import parse
+
+        try:
+            _, algorithm, choice, config = parse([self.algorithm, self.env_id, *self.flags])
+        except InputError as error:
+            if "extra" not in str(error):
+                raise
+            return None
+        asked = {**asdict(config), "seed": None}
+        text = json.dumps([algorithm, choice.id, choice.options, asked, self.episodes], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def main(argv: list[str]) -> int:
+    """`quintet report ...`; returns the exit code."""
+    options = flags.parse(Options, argv, "quintet report")
+    for name in ("seeds", "jobs"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    rows, path = read_rows(), Path(options.out)
+    if not any(fnmatch.fnmatchcase(row.name, options.only) for row in rows):
+        raise InputError(f"--only {options.only!r} matches no row; there are: {'; '.join(row.name for row in rows)}")
+    settings = {row.name: row.settings() for row in rows}
+    results = read_results(path, settings)
+    if not options.table:
+        _train(options, rows, settings, results, path)
+    path.with_suffix(".md").write_text(table(rows, results))
+    print(f"written: {path.with_suffix('.md')}")
+    return 0
+
+
+def read_rows() -> list[Row]:
+    """The rows of report.toml, in its order."""
+    rows = []
+    for group, members in tomllib.loads(ROWS.read_text()).items():
+        rows += [Row(group=group, **{**one, "flags": tuple(one.get("flags", ()))}) for one in members]
+    return rows
+
+
+def read_results(path: Path, settings: dict[str, str | None]) -> list[dict]:
+    """The results there are, but for those of rows that are gone or have other settings now."""
+    found = json.loads(path.read_text()) if path.exists() else []
+    return [one for one in found if settings.get(one["row"], "gone") in (one["settings"], None)]
+
+
+def due(
+    options: Options, rows: list[Row], settings: dict[str, str | None], results: list[dict]
+) -> list[tuple[Row, int]]:
+    """The rows and seeds that have no result with these settings: of all rows the first seed, then the second, ..."""
+    done = {(one["settings"], one["seed"]) for one in results}
+    wanted = [row for row in rows if settings[row.name] and fnmatch.fnmatchcase(row.name, options.only)]
+    seeds = range(1, options.seeds + 1)
+    return [(row, seed) for seed in seeds for row in wanted if (settings[row.name], seed) not in done]
+
+
+def _train(options: Options, rows: list[Row], settings: dict[str, str | None], results: list[dict], path: Path) -> None:
+    """Trains and evaluates what is due; each result is on disk as soon as it is there."""
+    for row in rows:
+        if settings[row.name] is None and fnmatch.fnmatchcase(row.name, options.only):
+            print(f"skipped: {row.name}; its heading names the extra to install: {row.group}", flush=True)
+    waiting = due(options, rows, settings, results)
+    print(f"{len(waiting)} runs to train, {options.jobs} side by side", flush=True)
+    pool = ThreadPoolExecutor(options.jobs)
+    futures = {pool.submit(train_and_evaluate, *pair, Path(options.runs_dir)): pair for pair in waiting}
+    try:
+        for number, future in enumerate(as_completed(futures), start=1):
+            (row, seed), result = futures[future], future.result()
+            results.append({"row": row.name, "settings": settings[row.name], "seed": seed, **result})
+            results.sort(key=lambda one: (one["row"], one["seed"]))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(results, indent=1) + "\n")
+            said = f"{result['mean']:.1f} in {result['seconds']:.0f} s"
+            print(f"[{number}/{len(waiting)}] {row.name}, seed {seed}: {said}", flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
+    """One run from the start of its process to its end, and the evaluation of its last checkpoint.
+
+    Raises:
+        InputError: either failed, with what it said.
+    """
+    folder = runs_dir / runs.folder_name(f"{row.name} {seed} {time.time_ns()}")
+    started = time.perf_counter()
+    _quintet(
+        "train", row.algorithm, row.env_id, *row.flags, "--seed", str(seed), "--runs-dir", str(folder),
+        "--eval-episodes", "0", "--checkpoint-every", NEVER,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    (run,) = runs.known_runs(folder)
+    evaluation = json.loads(_quintet("evaluate", str(run), "--episodes", str(row.episodes), "--json"))
+    best = evaluation["deterministic"]
+    kept = {name: best[name] for name in ("episodes", "mean", "low", "high", "min", "max")}
+    drawn = evaluation["stochastic"]["mean"]
+    return {**kept, "drawn_actions_mean": drawn, "seconds": round(seconds, 1), "commit": runs.read_config(run).commit}
+
+
+def _quintet(*words: str) -> str:
+    """What a command of this program prints."""
+    done = subprocess.run([sys.executable, "-m", "experiments.cli", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"quintet {' '.join(words)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def table(rows: list[Row], results: list[dict]) -> str:
+    """The results as a Markdown page."""
+    lines = ["# What the presets reach", "", PREFACE]
+    for group in dict.fromkeys(row.group for row in rows):
+        members = [row for row in rows if row.group == group]
+        lines += ["", f"## {group}", "", HEAD, "|---|---|---|---|---|---|"]
+        lines += [_line(row, [one for one in results if one["row"] == row.name]) for row in members]
+        notes = [f"- `{row.algorithm} {row.env_id}`: {row.note}" for row in members if row.note]
+        lines += ["", *notes] if notes else []
+    return "\n".join(lines) + "\n"
+
+
+PREFACE = """\
+Made by `quintet report`. Each seed is a run of the command with `--seed 1`, `--seed 2`, ..., whose last checkpoint then
+plays whole episodes with its best actions (`quintet evaluate`). The mean is that of the seeds' means, with half its 95%
+interval (Student's t over seeds); seconds are of one run on one core, from the start of the process to its end."""
+HEAD = "| command | seeds x episodes | return | worst seed | known | seconds |"
+
+
+def _line(row: Row, found: list[dict]) -> str:
+    from agents.evaluate import half_width
+
+    start = f"| `{row.command}` | "
+    if not found:
+        return f"{start}not run | | | {row.reference} | |"
+    means = [one["mean"] for one in found]
+    half = half_width(means)
+    digits = 3 if max(map(abs, means)) < 2 else 1
+    spread = "" if half is None else f" ± {half:.{digits}f}"
+    seconds = sum(one["seconds"] for one in found) / len(found)
+    return (
+        f"{start}{len(found)} x {row.episodes} | {sum(means) / len(means):.{digits}f}{spread} | "
+        f"{min(means):.{digits}f} | {row.reference} | {seconds:.0f} |"
+    )
