@@ -99,9 +99,10 @@ def check_state(env: WorldVectorEnv) -> None:
     assert (state["rank"].sum(2) + state.points == state.level).all()
     assert (state.team_kills.sum(1) <= state.deaths.sum(1)).all()
     walks = (state.health > 0) & (state.speed > 0)
-    sign = np.broadcast_to(1 - 2 * (params.slot_faction & 1), walks.shape)[walks]  # a side's own frame: edges are its
-    column = (sign * state.x[walks] + params.half_width).astype(int)
-    row = (sign * state.y[walks] + params.half_height).astype(int)
+    # in a side's own frame, whose edges are its, and in float32 as the rules reckon: else it rounds to another cell
+    sign = np.broadcast_to(np.float32(1) - 2 * (params.slot_faction & 1).astype(np.float32), walks.shape)[walks]
+    column = (sign * np.asarray(state.x)[walks] + np.float32(params.half_width)).astype(int)
+    row = (sign * np.asarray(state.y)[walks] + np.float32(params.half_height)).astype(int)
     assert (env.tables["cells"][row * params.width + column] != WALL).all()
 
 
