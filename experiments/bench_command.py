@@ -9,6 +9,7 @@ from experiments.errors import InputError
 SUITES = {
     "standard": "experiments.bench",
     "arena": "experiments.bench_arena",
+    "ppo": "experiments.bench_ppo",
     "dqn": "experiments.bench_dqn",
     "ddpg": "experiments.bench_ddpg",
 }

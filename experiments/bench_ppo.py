@@ -1,0 +1,65 @@
+"""`quintet bench ppo`: PPO on CartPole beside stable-baselines3, the same network and hyperparameters."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import sb3
+from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, write
+from experiments.bench_dqn import rate
+from experiments.reference_ppo import NUM_ENVS, NUM_STEPS
+
+RATE, MINIBATCHES, EPOCHS, ENTROPY = 2.5e-4, 4, 4, 0.01
+"""CleanRL's defaults; all else is the same in stable-baselines3 and here."""
+STEPS = 8 * NUM_ENVS * NUM_STEPS
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measures PPO on CartPole beside stable-baselines3 (extra 'sb3'), on one core, in turns."""
+
+    turns: int = 9
+    """Times that the two sides take turns; the median counts."""
+    out: str = str(RESULTS / "bench_ppo.json")
+    """File that the figures are written to."""
+
+
+def ours() -> Callable[[int], Any]:
+    """What trains for so many steps, past the start."""
+    import envs
+    from agents import ppo
+
+    config = ppo.Config(
+        num_envs=NUM_ENVS, num_steps=NUM_STEPS, total_timesteps=10**9, learning_rate=RATE, anneal_lr=False,
+        num_minibatches=MINIBATCHES, update_epochs=EPOCHS, ent_coef=ENTROPY, clip_vloss=False,
+    )  # fmt: skip
+    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", NUM_ENVS, num_threads=1), config)
+    for _ in range(3):
+        next(learning)
+    return lambda steps: [next(learning) for _ in range(steps // (NUM_ENVS * NUM_STEPS))]
+
+
+def theirs() -> Callable[[int], Any]:
+    """The same of stable-baselines3."""
+    model = sb3.load().PPO(
+        "MlpPolicy", sb3.vector("CartPole-v1", NUM_ENVS), n_steps=NUM_STEPS, learning_rate=RATE, n_epochs=EPOCHS,
+        batch_size=NUM_ENVS * NUM_STEPS // MINIBATCHES, ent_coef=ENTROPY, device="cpu", seed=1,
+    )  # fmt: skip
+    return sb3.stepper(model, NUM_ENVS * NUM_STEPS)
+
+
+def main(options: Options) -> None:
+    """Measures, prints a line and writes it."""
+    import torch
+
+    version = sb3.load().__version__
+    one_core()
+    torch.set_num_threads(1)
+    our, their = ours(), theirs()
+    print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
+    result = in_turns(lambda: rate(our, 4 * STEPS), lambda: rate(their, STEPS), options.turns)
+    figure = Figure("PPO on CartPole, 8 envs x 128 steps", "steps/s", *result, bar="at least 3x")
+    print(figure.line(), flush=True)
+    about = {**machine(), "stable_baselines3": version}
+    write({"machine": about, "figures": [vars(figure)]}, Path(options.out))
