@@ -5,13 +5,15 @@ Read from top to bottom: `Config`, `TrainState`, then `learn`: collect, estimate
 actor_critic.py. One with a memory learns from segments of rows, each from the memory that it began with.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from agents import schedules
 from agents.actor_critic import Policy
 from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
@@ -21,11 +23,15 @@ from agents.optimizer import FlatAdam
 from agents.returns import gae, next_values
 from agents.rnd import Novelty
 from agents.rollout import Collector, Rollout
+from agents.schedules import Schedule
 
 
 @dataclass(frozen=True)
 class Config:
-    """How PPO learns. The defaults are CleanRL's for classic control."""
+    """How PPO learns; the defaults are CleanRL's for classic control.
+
+    Fields that say "schedule" also take one, such as linear:0.01:0.001 (agents/schedules.py).
+    """
 
     total_timesteps: int = 500_000
     """Agent-steps to learn from."""
@@ -35,12 +41,12 @@ class Config:
     """Worlds stepped together."""
     num_steps: int = 128
     """Steps of each world an iteration."""
-    learning_rate: float = 2.5e-4
-    """Adam's step size."""
+    learning_rate: Schedule = 2.5e-4
+    """Adam's step size (schedule)."""
     anneal_lr: bool = True
-    """Bring the learning rate down to 0 over the run, in a straight line."""
-    gamma: float = 0.99
-    """Discount a step."""
+    """Bring the learning rate down to 0 over the run, in a straight line, where it has no schedule of its own."""
+    gamma: Schedule = 0.99
+    """Discount a step (schedule)."""
     gae_lambda: float = 0.95
     """Weight of longer returns in the advantage estimates."""
     num_minibatches: int = 4
@@ -49,12 +55,12 @@ class Config:
     """Passes over an iteration's steps."""
     norm_adv: bool = True
     """Standardise the advantages of each minibatch."""
-    clip_coef: float = 0.2
-    """How far the probability ratio may move before its gradient is cut."""
+    clip_coef: Schedule = 0.2
+    """How far the probability ratio may move before its gradient is cut (schedule)."""
     clip_vloss: bool = True
     """Clip the change of the values by `clip_coef` too."""
-    ent_coef: float = 0.01
-    """Weight of the entropy bonus."""
+    ent_coef: Schedule = 0.01
+    """Weight of the entropy bonus (schedule)."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
@@ -93,9 +99,8 @@ class Config:
         for name in (*sizes, "entity_size", "memory_size", "segment_steps", "context_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        schedules.check(self, "gamma gae_lambda", 0, 1)
+        schedules.check(self, "learning_rate clip_coef ent_coef", low=0)
         if self.memory and self.num_steps % self.segment_steps:
             raise ValueError(
                 f"num_steps = {self.num_steps} steps can't be cut into segments of segment_steps = "
@@ -108,6 +113,8 @@ class Config:
                 f"{count} {what} can't be cut into {self.num_minibatches} minibatches; lower num_minibatches"
             )
 
+
+C = TypeVar("C", bound=Config)
 
 make_policy = Policy
 """An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
@@ -122,10 +129,11 @@ class TrainState:
             layouts = (getattr(envs, name, None) for name in ("action_layout", "obs_layout"))
             self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
             space = Encoder(envs.single_observation_space).space
-            self.novelty = Novelty(space, envs.num_envs, config.gamma, device=device) if config.rnd_coef else None
+            start = schedules.at(config, 0)
+            self.novelty = Novelty(space, envs.num_envs, start.gamma, device=device) if config.rnd_coef else None
         self.policy.to(device)
-        self.reward_scale = RewardScale(envs.num_envs, config.gamma).to(device)
-        self.optimizer = FlatAdam([self.policy], config.learning_rate, eps=1e-5)
+        self.reward_scale = RewardScale(envs.num_envs, start.gamma).to(device)
+        self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
@@ -180,20 +188,30 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
     state = state or TrainState(envs, config)
     rollout = state.collector.new_rollout(config.num_steps)
     while state.global_step < config.total_timesteps:
-        if config.anneal_lr:
-            left = 1 - state.global_step / config.total_timesteps
-            state.optimizer.learning_rate = config.learning_rate * left
-        collect(state, rollout)
-        first = state.global_step == 0
-        if state.policy.norm is not None and first:
-            state.policy.norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
-        batch = estimate(state, rollout, config)
-        metrics = update(state, batch, config)
-        if state.policy.norm is not None and not first:
-            state.policy.norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
-        state.global_step += int(rollout.valid.sum())
-        metrics["charts/learning_rate"] = state.optimizer.learning_rate
-        yield metrics | state.collector.episode_metrics()
+        yield iterate(state, rollout, at(config, state.global_step / config.total_timesteps))
+
+
+def at(config: C, progress: float) -> C:
+    """The config as it is after a share of the run, 0..1: schedules become numbers, the learning rate comes down."""
+    now = copy.copy(schedules.at(config, progress))
+    if config.anneal_lr and not isinstance(config.learning_rate, str):
+        vars(now)["learning_rate"] = config.learning_rate * (1 - progress)
+    return now
+
+
+def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, float]:
+    """Plays a horizon and learns from it, with a config of numbers; returns what `learn` yields."""
+    state.optimizer.learning_rate = config.learning_rate
+    collect(state, rollout)
+    first, norm = state.global_step == 0, state.policy.norm
+    if norm is not None and first:
+        norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
+    metrics = update(state, estimate(state, rollout, config), config)
+    if norm is not None and not first:
+        norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
+    state.global_step += int(rollout.valid.sum())
+    metrics["charts/learning_rate"] = config.learning_rate
+    return metrics | state.collector.episode_metrics()
 
 
 def collect(state: TrainState, rollout: Rollout) -> None:
