@@ -1,29 +1,35 @@
-"""Tabular Q-learning (Watkins, 1989) over a batch of worlds; with `num_envs=1` it is the textbook's algorithm.
+"""Q-learning, SARSA and their kin with a table, over a batch of worlds; with one world each is the textbook's.
 
 Each step of the batch is learned from before the next is taken:
 
-    Q(s, a) <- Q(s, a) + rate * (r + gamma * max_b Q(s', b) - Q(s, a))
+    Q(s, a) <- Q(s, a) + rate * (r + gamma * V(s') - Q(s, a))
 
-where the term with s' falls away if the episode terminated there, but stays if it was only truncated. Several rows may
-meet the same pair (s, a) in one step: the k of them move its value as far as k textbook updates towards the mean of
-their targets would, 1 - (1 - rate)^k of the way. The result does not depend on the order of the rows.
+where the term with s' falls away if the episode terminated there, but stays if it was only truncated. `Config.target`
+says what V is (Sutton and Barto, "Reinforcement learning", 2018, chapter 6):
+
+    q               max_b Q(s', b)                           Q-learning (Watkins, 1989)
+    double          Q2(s', argmax_b Q1(s', b))               double Q-learning (van Hasselt, 2010): of two tables a coin
+                                                             says for each row which is Q1, and learns; their mean acts
+    sarsa           Q(s', b), b the action taken there       SARSA (Rummery and Niranjan, 1994)
+    expected_sarsa  sum_b share of b in s' * Q(s', b)        expected SARSA (van Seijen et al., 2009)
+
+Several rows may meet the same pair (s, a) in one step: the k of them move its value as far as k textbook updates
+towards the mean of their targets would, 1 - (1 - rate)^k of the way. The result does not depend on the order of the
+rows.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents.encoding import discrete_parts
 from agents.rollout import Collector, Rollout
-
-MAX_ENTRIES = 1 << 28
-"""A table larger than this (1 GiB of float32) is refused."""
+from agents.table_policy import TablePolicy
+from agents.table_policy import check_spaces as check_spaces
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,20 @@ class Config:
     """Worlds side by side; 1 is the textbook's form."""
     num_steps: int = 128
     """Steps of each world in an iteration, after which progress is reported; learning happens after every step."""
+    target: Literal["q", "double", "sarsa", "expected_sarsa"] = "q"
+    """What the next state counts for: its best action, the same by two tables, the action taken next, or the mean of
+    the actions as they are explored."""
     learning_rate: float = 0.5
     """The rate of a pair (state, action) at its first visit."""
     rate_decay: float = 0.0
     """The rate at the n-th visit is learning_rate / n**rate_decay: 0 keeps it constant, 0.5 to 1 averages."""
     gamma: float = 0.99
     """Discount of the next state's value."""
+    exploration: Literal["epsilon", "visits"] = "epsilon"
+    """How the agent tries things out: a share of random actions, or a bonus for what was tried seldom."""
+    visit_bonus: float = 1.0
+    """With exploration "visits": weight of the bonus sqrt(ln(tries of all actions) / tries of this one), in units of
+    the return."""
     epsilon_start: float = 1.0
     """Share of random actions at first."""
     epsilon_end: float = 0.05
@@ -60,97 +74,11 @@ class Config:
         for name in ("learning_rate", "gamma", "epsilon_start", "epsilon_end", "exploration_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        if self.rate_decay < 0:
-            raise ValueError(f"rate_decay must be at least 0, got {self.rate_decay}")
-
-
-def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
-    """Says whether a table can be learned.
-
-    Raises:
-        ValueError: observations that are no product of Discretes, actions that are not Discrete, or a table too large;
-            it names the algorithms that fit.
-    """
-    others = "ddpg or ppo" if isinstance(action_space, spaces.Box) else "ppo"
-    others = "dqn or ppo" if isinstance(action_space, spaces.Discrete) else others
-    if not isinstance(action_space, spaces.Discrete):
-        raise ValueError(f"tabular Q needs a Discrete action space, got {action_space}; use {others}")
-    parts = discrete_parts(observation_space)
-    if parts is None:
-        raise ValueError(
-            f"tabular Q needs Discrete observations or a product of them, got {observation_space}; use {others}"
-        )
-    entries = int(action_space.n) * int(np.prod([float(size) for size, _ in parts]))
-    if entries > MAX_ENTRIES:
-        raise ValueError(f"a table for {observation_space} has {entries} entries, {MAX_ENTRIES} at most; use {others}")
-
-
-class TablePolicy(nn.Module):
-    """A value for every pair (state, action), and a choice by it: the best action, or a random one now and then.
-
-    Of equal values the lowest action is the best. An action that a mask has ruled out in a state has the value -inf.
-    Buffers: `table` float32 and `visits` int64 `[num_states, num_actions]`, `epsilon` float32 `[]`, the share of random
-    actions.
-    """
-
-    table: Tensor
-    visits: Tensor
-    epsilon: Tensor
-    scratch: Tensor
-    strides: Tensor
-    first_state: Tensor
-
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, config: Config) -> None:
-        check_spaces(observation_space, action_space)
-        super().__init__()
-        assert isinstance(action_space, spaces.Discrete)
-        sizes, first = zip(*(discrete_parts(observation_space) or ()), strict=True)
-        shape = (int(np.prod(sizes)), int(action_space.n))
-        self.first_action = int(action_space.start)
-        self.as_is = len(sizes) == 1 and first[0] == 0
-        self.register_buffer("table", torch.full(shape, config.initial_value))
-        self.register_buffer("visits", torch.zeros(shape, dtype=torch.int64))
-        self.register_buffer("epsilon", torch.tensor(config.epsilon_start))
-        self.register_buffer("scratch", torch.zeros(shape[0] * shape[1]), persistent=False)
-        strides = [int(np.prod(sizes[i + 1 :])) for i in range(len(sizes))]
-        self.register_buffer("strides", torch.tensor(strides), persistent=False)
-        self.register_buffer("first_state", torch.tensor(first), persistent=False)
-
-    def states(self, obs: Tensor) -> Tensor:
-        """The table's row for each observation: `[N]` or `[N, parts]` -> int64 `[N]`."""
-        if self.as_is:
-            return obs.view(-1)
-        return ((obs.reshape(len(obs), -1).long() - self.first_state) * self.strides).sum(dim=1)
-
-    def initial_memory(self, num_envs: int) -> Tensor:
-        """Nothing to remember: `[num_envs, 0]`."""
-        return torch.zeros(num_envs, 0, device=self.table.device)
-
-    def act(
-        self,
-        obs: Tensor,
-        mask: Tensor | None,
-        memory: Tensor,
-        starts: Tensor,
-        *,
-        deterministic: bool = False,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Actions int64 `[N]` for observations `[N, ...]`, legal where a mask bool `[N, num_actions]` is given."""
-        values = self.table[self.states(obs)]
-        if mask is not None:
-            values = values.masked_fill(~mask, -torch.inf)
-        actions = values.argmax(dim=1)
-        if not deterministic:
-            draws = torch.rand(2, len(obs), generator=generator, device=values.device)
-            actions = torch.where(draws[0] < self.epsilon, self._random(draws[1], mask), actions)
-        return actions + self.first_action, memory
-
-    def _random(self, draws: Tensor, mask: Tensor | None) -> Tensor:
-        """A legal action for each number `[N]` in [0, 1), each as likely as the others."""
-        if mask is None:
-            return (draws * self.table.shape[1]).long()
-        return (mask.cumsum(dim=1) <= draws[:, None] * mask.sum(dim=1, keepdim=True)).sum(dim=1)
+        for name in ("rate_decay", "visit_bonus"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.target == "expected_sarsa" and self.exploration == "visits":
+            raise ValueError('target "expected_sarsa" needs exploration "epsilon", whose shares are known; use "sarsa"')
 
 
 def make_policy(
@@ -168,6 +96,8 @@ class TrainState:
         self.optimizer = None
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.next_actions = torch.zeros(envs.num_envs, dtype=torch.int64, device=device)
+        """int64 `[N]`: chosen already, for each row whose episode goes on; SARSA's only."""
         self.global_step = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -176,6 +106,7 @@ class TrainState:
             "policy": self.policy.state_dict(),
             "collector": self.collector.state_dict(),
             "generator": self.generator.get_state(),
+            "next_actions": self.next_actions.clone(),
             "global_step": self.global_step,
         }
 
@@ -184,6 +115,7 @@ class TrainState:
         self.policy.load_state_dict(saved["policy"])
         self.collector.load_state_dict(saved["collector"])
         self.generator.set_state(saved["generator"])
+        self.next_actions.copy_(saved["next_actions"])
         self.global_step = int(saved["global_step"])
 
 
@@ -205,14 +137,17 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
     rollout = collector.new_rollout(1)
 
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
-        return *policy.act(obs, mask, memory, starts, generator=state.generator), {}
+        actions, memory = policy.act(obs, mask, memory, starts, generator=state.generator)
+        if config.target == "sarsa":
+            actions = torch.where(starts, actions, state.next_actions)
+        return actions, memory, {}
 
     while state.global_step < config.total_timesteps:
         before, error = state.global_step, 0.0
         for _ in range(min(config.num_steps, math.ceil((config.total_timesteps - before) / envs.num_envs))):
             policy.epsilon.fill_(epsilon_at(config, state.global_step))
             collector.collect(act, rollout)
-            error += update(policy, rollout, config)
+            error += update(state, rollout, config)
             state.global_step += int(rollout.valid.sum())
         metrics = {
             "losses/td_error": error / max(1, state.global_step - before),
@@ -228,46 +163,91 @@ def epsilon_at(config: Config, global_step: int) -> float:
     return config.epsilon_start + progress * (config.epsilon_end - config.epsilon_start)
 
 
-def update(policy: TablePolicy, rollout: Rollout, config: Config) -> float:
-    """Learns from a rollout of one step; returns the sum of the absolute temporal-difference errors."""
-    one_world = len(rollout.valid[0]) == 1 and not policy.table.is_cuda and rollout.action_mask is None
-    return (_update_one if one_world else _update_batch)(policy, rollout, config)
+def update(state: TrainState, rollout: Rollout, config: Config) -> float:
+    """Learns from a rollout of one step; returns the sum of the absolute temporal-difference errors.
+
+    SARSA's next actions are chosen here, by the values that the update sees, and taken in the next step. Where an
+    episode was truncated the action is one that would have been taken.
+    """
+    policy, drawn = state.policy, None
+    if config.target == "sarsa":
+        next_obs, mask = rollout.next_obs()[0], next_mask(policy, rollout)
+        drawn, _ = policy.act(next_obs, mask, rollout.memory, rollout.starts[1], generator=state.generator)
+        state.next_actions = drawn
+    elif config.target == "double":
+        drawn = torch.randint(2, rollout.valid[0].shape, generator=state.generator, device=policy.tables.device)
+    simplest = config.target == "q" and len(rollout.valid[0]) == 1 and rollout.action_mask is None
+    if simplest and not policy.tables.is_cuda:
+        return _update_one(policy, rollout, config)
+    return _update_batch(policy, rollout, config, drawn)
 
 
 def _update_one(policy: TablePolicy, rollout: Rollout, config: Config) -> float:
-    """The textbook's form: one world, one transition."""
+    """The textbook's Q-learning: one world, one transition."""
     if not rollout.valid[0]:
         return 0.0
-    table, visits = policy.table.numpy(), policy.visits.numpy()
+    table, counts = policy.tables[0].numpy(), policy.counts[0].numpy()
     state = int(policy.states(rollout.obs[0]))
     action = int(rollout.actions[0]) - policy.first_action
     target = float(rollout.rewards[0])
     if not rollout.terminated[0]:
         target += config.gamma * float(table[int(policy.states(rollout.next_obs()[0]))].max())
-    visits[state, action] += 1
-    rate = config.learning_rate / float(visits[state, action]) ** config.rate_decay
+    counts[state, action] += 1
+    rate = config.learning_rate / float(counts[state, action]) ** config.rate_decay
     error = target - float(table[state, action])
     table[state, action] += rate * error
     return abs(error)
 
 
-def _update_batch(policy: TablePolicy, rollout: Rollout, config: Config) -> float:
-    """The same for all rows at once; those of the same pair are taken together."""
-    table, visits, valid = policy.table.view(-1), policy.visits.view(-1), rollout.valid[0]
-    states, next_states = policy.states(rollout.obs[0]), policy.states(rollout.next_obs()[0])
-    pairs = states * policy.table.shape[1] + rollout.actions[0] - policy.first_action
+def _update_batch(policy: TablePolicy, rollout: Rollout, config: Config, drawn: Tensor | None = None) -> float:
+    """All rows at once, those of the same pair together.
+
+    `drawn` int64 `[N]`: SARSA's next actions, or which of two tables learns.
+    """
+    tables, counts, valid = policy.tables.view(-1), policy.counts.view(-1), rollout.valid[0]
+    _, num_states, num_actions = policy.tables.shape
+    states = policy.states(rollout.obs[0])
+    pairs = states * num_actions + rollout.actions[0] - policy.first_action
+    if config.target == "double" and drawn is not None:
+        pairs = pairs + drawn * (num_states * num_actions)
     if rollout.action_mask is not None:
-        policy.table[states] = policy.table[states].masked_fill(~rollout.action_mask[0], -torch.inf)
-    next_values = policy.table[next_states].amax(dim=1)
-    targets = rollout.rewards[0] + config.gamma * next_values.masked_fill(rollout.terminated[0], 0)
-    values = table[pairs]
-    errors = (targets - values).masked_fill(~valid, 0)
+        policy.tables[:, states] = policy.tables[:, states].masked_fill(~rollout.action_mask[0], -torch.inf)
+    next_values = _next_values(policy, rollout, config.target, drawn).masked_fill(rollout.terminated[0], 0)
+    values = tables[pairs]
+    errors = (rollout.rewards[0] + config.gamma * next_values - values).masked_fill(~valid, 0)
     hits = _total(policy.scratch, pairs, valid.float())
     mean_errors = _total(policy.scratch, pairs, errors) / hits.clamp(min=1)
-    visits[pairs] = visited = visits[pairs] + hits.long()
+    counts[pairs] = visited = counts[pairs] + hits.long()
     rates = config.learning_rate / visited.clamp(min=1) ** config.rate_decay
-    table[pairs] = values + (1 - (1 - rates) ** hits) * mean_errors
+    tables[pairs] = values + (1 - (1 - rates) ** hits) * mean_errors
     return float(errors.abs().sum())
+
+
+def _next_values(policy: TablePolicy, rollout: Rollout, target: str, drawn: Tensor | None) -> Tensor:
+    """V of the states that a rollout of one step led to, `[N]`."""
+    states, mask = policy.states(rollout.next_obs()[0]), next_mask(policy, rollout)
+    if target == "double" and drawn is not None:
+        learning = policy.tables[drawn, states]
+        best = (learning if mask is None else learning.masked_fill(~mask, -torch.inf)).argmax(dim=1)
+        return policy.tables[1 - drawn, states, best]
+    values = policy.values(states, mask)
+    if target == "sarsa" and drawn is not None:
+        return values.gather(1, drawn[:, None] - policy.first_action).squeeze(1)
+    best = values.amax(dim=1)
+    if target == "q":
+        return best
+    legal = values > -torch.inf
+    mean = values.masked_fill(~legal, 0).sum(dim=1) / legal.sum(dim=1)
+    return torch.lerp(best, mean, policy.epsilon)
+
+
+def next_mask(policy: TablePolicy, rollout: Rollout) -> Tensor | None:
+    """What is legal where a rollout of one step led, bool `[N, num_actions]`; else as the table has it."""
+    if rollout.action_mask is None:
+        return None
+    mask = rollout.action_mask[1].clone()
+    mask[rollout.final_index] = policy.values(policy.states(rollout.final_obs)) > -torch.inf
+    return mask | ~mask.any(dim=1, keepdim=True)
 
 
 def _total(scratch: Tensor, pairs: Tensor, values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from envs.registration import did_you_mean
 from experiments.errors import InputError
 
 ALGORITHMS = {
-    "q": ("agents.tabular_q", "Q-learning with a table: Discrete observations and actions"),
+    "q": ("agents.tabular_q", "Q-learning or SARSA with a table: Discrete observations and actions"),
     "dqn": ("agents.dqn", "deep Q-network: Discrete actions"),
     "ddpg": ("agents.ddpg", "deep deterministic policy gradient: Box actions"),
     "ppo": ("agents.ppo", "proximal policy optimisation: Discrete, MultiDiscrete or Box actions"),

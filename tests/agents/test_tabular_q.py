@@ -1,6 +1,7 @@
 """Tabular Q: the update by hand, exact values of what it learns, and the table's pictures."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -27,7 +28,8 @@ def transitions(rows: list[tuple], **fields: Any) -> Rollout:
     s, a, r, s2, terminated, truncated = (torch.tensor(column)[None] for column in zip(*rows, strict=True))
     given = {
         "obs": torch.cat([s, torch.zeros_like(s)]), "action_mask": None, "actions": a, "rewards": r.float(),
-        "terminated": terminated, "truncated": truncated, "starts": torch.zeros_like(s), "memory": torch.zeros(1, 0),
+        "terminated": terminated, "truncated": truncated, "memory": torch.zeros(1, 0),
+        "starts": torch.zeros(2, len(rows)).bool(),
         "valid": torch.ones_like(terminated), "extras": {}, "final_memory": torch.zeros(1, 0),
         "final_index": torch.arange(len(rows)), "final_obs": s2[0],
     }  # fmt: skip
@@ -37,8 +39,14 @@ def transitions(rows: list[tuple], **fields: Any) -> Rollout:
 def filled(config: Config, values: list[list[float]]) -> tabular_q.TablePolicy:
     """A policy over four states and two actions with a given table."""
     policy = make_policy(*FOUR, config)
-    policy.table.copy_(torch.tensor(values))
+    policy.tables.copy_(torch.tensor(values))
     return policy
+
+
+def update(policy: tabular_q.TablePolicy, rollout: Rollout, config: Config) -> float:
+    """One update of a policy."""
+    state: Any = SimpleNamespace(policy=policy, generator=torch.Generator())
+    return tabular_q.update(state, rollout, config)
 
 
 def train(env: Any, config: Config) -> TrainState:
@@ -67,7 +75,7 @@ def test_update_by_hand():
     config = Config(learning_rate=0.5, gamma=0.9)
     policy = filled(config, [[1, 2], [3, 4], [5, 6], [7, 8]])
     rows = [(0, 0, 1.0, 1, False, False), (1, 1, 1.0, 2, True, False), (2, 0, 1.0, 3, False, True)]
-    error = tabular_q.update(policy, transitions(rows), config)
+    error = update(policy, transitions(rows), config)
     expected = [[1 + 0.5 * (1 + 0.9 * 4 - 1), 2], [3, 4 + 0.5 * (1 - 4)], [5 + 0.5 * (1 + 0.9 * 8 - 5), 6], [7, 8]]
     assert torch.allclose(policy.table, torch.tensor(expected))
     assert policy.visits.tolist() == [[1, 0], [0, 1], [1, 0], [0, 0]]
@@ -79,7 +87,7 @@ def test_rows_of_one_pair_count_as_so_many_updates():
     config = Config(learning_rate=0.5, gamma=1.0)
     policy = filled(config, [[0, 0]] * 4)
     rows = [(0, 1, reward, 3, True, False) for reward in (1.0, 2.0, 6.0, 100.0)]
-    tabular_q.update(policy, transitions(rows, valid=torch.tensor([[True, True, True, False]])), config)
+    update(policy, transitions(rows, valid=torch.tensor([[True, True, True, False]])), config)
     assert policy.table[0].tolist() == [0, 3 * (1 - 0.5**3)]
     assert policy.visits[0].tolist() == [0, 3]
 
@@ -91,7 +99,7 @@ def test_rate_decays_with_visits():
         policy = filled(config, [[0, 0]] * 4)
         for reward in (4.0, 0.0, 5.0):
             rows = [(0, 0, reward, 1, True, False)] + [(2, 1, 0.0, 1, True, False)] * padding
-            tabular_q.update(policy, transitions(rows), config)
+            update(policy, transitions(rows), config)
         assert policy.table[0, 0].item() == pytest.approx(3.0)
 
 
@@ -118,7 +126,7 @@ def test_order_of_rows_does_not_matter():
     tables = []
     for order in (range(1000), range(1000), rng.permutation(1000)):
         policy = filled(config, [[1, 2]] * 4)
-        tabular_q.update(policy, transitions([rows[i] for i in order]), config)
+        update(policy, transitions([rows[i] for i in order]), config)
         tables.append(policy.table)
     assert torch.equal(tables[0], tables[1])
     assert torch.allclose(tables[0], tables[2], atol=1e-6)
@@ -214,7 +222,7 @@ def test_products_of_discretes():
 def test_spaces_that_count_from_elsewhere():
     """Discrete(n, start): rows and actions are shifted."""
     policy = make_policy(spaces.Discrete(3, start=5), spaces.Discrete(2, start=-1), Config())
-    policy.table[2, 0] = 1.0
+    policy.tables[0, 2, 0] = 1.0
     actions, _ = policy.act(torch.tensor([7]), None, policy.initial_memory(1), torch.zeros(1), deterministic=True)
     assert actions.tolist() == [-1]
     shifted = spaces.MultiDiscrete([3, 4], start=[1, 2])
@@ -236,16 +244,28 @@ def test_spaces_that_do_not_fit(observation_space, action_space, message):
         check_spaces(observation_space, action_space)
 
 
-@pytest.mark.parametrize(("field", "value"), [("num_envs", 0), ("gamma", 1.5), ("rate_decay", -1.0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("num_envs", 0), ("gamma", 1.5), ("rate_decay", -1.0), ("visit_bonus", -1.0)]
+)
 def test_bad_config(field, value):
     """The error names the field and its range."""
     with pytest.raises(ValueError, match=field):
         Config(**{field: value})
 
 
-def test_resumed_training_is_the_same():
+KINDS = [
+    ("q", "epsilon"),
+    ("double", "epsilon"),
+    ("sarsa", "epsilon"),
+    ("expected_sarsa", "epsilon"),
+    ("sarsa", "visits"),
+]
+
+
+@pytest.mark.parametrize(("target", "exploration"), KINDS)
+def test_resumed_training_is_the_same(target, exploration):
     """Saved after two of four iterations and gone on with in new objects: the same bits as without a stop."""
-    config = Config(num_envs=8, num_steps=50, total_timesteps=1600, seed=3)
+    config = Config(num_envs=8, num_steps=50, total_timesteps=1600, seed=3, target=target, exploration=exploration)
 
     def begin() -> tuple[Any, TrainState]:
         env = envs.make_vec(GRID, 8, level="frozen_lake_4x4")
@@ -260,7 +280,7 @@ def test_resumed_training_is_the_same():
     env, second = begin()
     second.load_state_dict(saved)
     assert list(learn(env, config, second)) == metrics[2:]
-    assert torch.equal(second.policy.table, whole.policy.table)
+    assert torch.equal(second.policy.tables, whole.policy.tables)
     assert second.global_step == whole.global_step == 1600
 
 
