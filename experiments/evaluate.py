@@ -20,7 +20,7 @@ class Options:
     seed: int = EVALUATION_SEED
     """Of the environments and of the drawing."""
     checkpoint: str | None = None
-    """A step or a file; the last one by default."""
+    """A step, a file or "best"; the last one by default."""
     json: bool = False
     """Prints JSON."""
     runs_dir: str = "runs"

@@ -40,7 +40,7 @@ class Options:
     stochastic: bool = False
     """Draws actions from the policy, instead of its best ones."""
     checkpoint: str | None = None
-    """A step or a file; the last one by default."""
+    """A step, a file or "best"; the last one by default."""
     video: str | None = None
     """Writes a video to this file, .mp4 or .gif, instead of opening a window; needs no display."""
     max_steps: int = 10_000

@@ -3,7 +3,7 @@
 config.json      what was asked for: algorithm, id, options, every field of Config, versions
 metrics.csv      one row an iteration
 timings.csv      what depends on the clock, apart, so that all the rest is reproducible to the byte
-checkpoints/     step_000000102400.safetensors, ...: they sort by step
+checkpoints/     step_000000102400.safetensors, ...: they sort by step; best.safetensors: what evaluated best so far
 events.out.*     TensorBoard's
 """
 
@@ -38,6 +38,8 @@ class RunConfig:
     vectorization: str = "sync"
     threads: int = 1
     checkpoint_every: int = 0
+    eval_every: int = 0
+    eval_episodes: int = 20
     modules: list[str] = field(default_factory=list)
     """Modules that `--module` imported; they are imported again only if named again."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -156,13 +158,18 @@ def checkpoint_path(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step_{step:012d}.safetensors"
 
 
+def best_path(run: Path) -> Path:
+    """Where the policy is that evaluated best while it learned."""
+    return run / "checkpoints" / "best.safetensors"
+
+
 def checkpoints(run: Path) -> list[Path]:
     """All of them, by step."""
     return sorted((run / "checkpoints").glob("step_*.safetensors"))
 
 
 def find_checkpoint(run: Path, name: str | None = None) -> Path:
-    """The last checkpoint, or the one that `name` says: a step, a file's name or its path.
+    """The last checkpoint, or the one that `name` says: "best", a step, a file's name or its path.
 
     Raises:
         InputError: there is none.
@@ -172,6 +179,10 @@ def find_checkpoint(run: Path, name: str | None = None) -> Path:
         raise InputError(f"{run} has no checkpoint: the run ended before its first one; train anew")
     if name is None:
         return found[-1]
+    if name == "best" and not best_path(run).is_file():
+        raise InputError(f"{run} has no best checkpoint: only runs trained with --eval-every keep one")
+    if name == "best":
+        return best_path(run)
     if name.isdecimal():
         name = checkpoint_path(run, int(name)).name
     for path in (Path(name), run / "checkpoints" / name):

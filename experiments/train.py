@@ -1,25 +1,22 @@
 """`quintet train`: from an algorithm, an id and flags to a run folder with a trained agent in it."""
 
-import itertools
 import signal
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import tyro
-
-from envs.registration import did_you_mean
 from experiments import flags, runs
-from experiments.algorithms import ALGORITHMS, load_algorithm, preset
+from experiments.algorithms import ALGORITHMS, load_algorithm
+from experiments.best import Judge, best_of
 from experiments.errors import InputError, as_input_error
-from experiments.flags import Modules
 from experiments.log import RunLog
 from experiments.progress import ProgressLine
-from experiments.worlds import EVALUATION_SEED, EnvChoice, choose, env_options, import_modules, make_batch
+from experiments.train_flags import Options, ResumeOptions, parse
+from experiments.worlds import EVALUATION_SEED, EnvChoice, import_modules, make_batch
 
 MANY_ENVS = 256
 NOT_SAVED = """note: {} can't save its own state, so its episodes begin anew and the run will differ from an unbroken
@@ -42,48 +39,6 @@ examples:
 `quintet envs` lists environments; `quintet train --resume --help` tells how to go on with a run."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to run, whatever the algorithm."""
-
-    preset: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """A named set of fields in presets/, over those for the environment: "--preset classic" is DQN as it first was."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks are; auto: CUDA if there is a device."""
-    runs_dir: str = "runs"
-    """Folder that the run folder is made in."""
-    module: Modules = ()
-    """A module of your own that registers environments; imported from the current folder."""
-    vectorization: Literal["sync", "async"] = "sync"
-    """Gymnasium's environments one after the other, or each in a process; worlds of quintet need neither."""
-    threads: int = 0
-    """CPU threads; 0: one for fewer than 256 environments, else one a core."""
-    checkpoint_every: int = 0
-    """Steps between checkpoints; 0: a tenth of the run."""
-    stop_at_return: float | None = None
-    """Stop early, once the mean return of the last 5 iterations that had one reaches this."""
-    eval_episodes: int = 20
-    """Episodes that the trained agent is evaluated on at the end; 0 for none."""
-
-
-@dataclass(frozen=True)
-class ResumeOptions:
-    """Goes on with a run from its last checkpoint."""
-
-    run: flags.Run
-    """Run folder, a name in --runs-dir, or "latest"."""
-    total_timesteps: int | None = None
-    """Train until here, if longer (or shorter) than the run was meant to be."""
-    runs_dir: str = "runs"
-    """Folder of run folders."""
-    module: Modules = ()
-    """A module of your own that the run needs."""
-    stop_at_return: float | None = None
-    """Stop early, once the mean return of the last 5 iterations that had one reaches this."""
-    eval_episodes: int = 20
-    """Episodes that the trained agent is evaluated on at the end; 0 for none."""
-
-
 def main(argv: list[str]) -> int:
     """`quintet train ...`; returns the exit code."""
     if not argv or argv[0] in ("-h", "--help"):
@@ -93,80 +48,6 @@ def main(argv: list[str]) -> int:
         argv = [word for word in argv if word != "--resume"]
         return resume(flags.parse(ResumeOptions, argv, "quintet train --resume"))
     return _with_next(*start(*parse(argv)))
-
-
-def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
-    """Options, algorithm, environment and Config of a command line.
-
-    Raises:
-        InputError: what doesn't exist or doesn't fit.
-    """
-    given, words = flags.split_env_options(argv)
-    algorithm = words[0]
-    if algorithm.startswith("-"):
-        raise InputError(f"the algorithm comes first: quintet train {'|'.join(ALGORITHMS)} ENV_ID ..., got {algorithm}")
-    module = load_algorithm(algorithm)
-    has_id = len(words) > 1 and not words[1].startswith("-")
-    if not has_id and not {"-h", "--help"} & set(words):
-        raise InputError(f"which environment? quintet train {algorithm} ENV_ID ...; `quintet envs` lists them")
-    env_id, rest = (words[1], words[2:]) if has_id else ("", words[1:])
-    prefix, _, env_id = env_id.rpartition(":")
-    import_modules([*_modules(rest), *([prefix] if prefix else [])])
-    choice = choose(env_id, given) if has_id else None
-    settings = _preset(module, algorithm, env_id, choice.options if choice else {}, _values_of("--preset", rest))
-    options, config = _parse_flags(module.Config(**settings), rest, algorithm, env_id)
-    assert choice is not None
-    if prefix and prefix != "envs":
-        options = replace(options, module=(*options.module, prefix))
-    return options, algorithm, choice, config
-
-
-def _modules(words: list[str]) -> list[str]:
-    """What --module names, read before the flags are, since the environment may come from there."""
-    return _values_of("--module", words)
-
-
-def _values_of(flag: str, words: list[str]) -> list[str]:
-    """What a flag is given in a command line, each time."""
-    named = [after for word, after in itertools.pairwise(words) if word == flag]
-    return named + [word.partition("=")[2] for word in words if word.startswith(f"{flag}=")]
-
-
-def _preset(module: Any, algorithm: str, env_id: str, env_options: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Fields for an environment, and over them those of the presets that --preset names."""
-    values = preset(algorithm, env_id, env_options)
-    for name in names:
-        more = preset(algorithm, f"preset {name}")
-        if not more:
-            raise InputError(f'--preset {name}: presets/{algorithm}.toml has no section ["preset {name}"]')
-        values |= more
-    known = {one.name for one in fields(module.Config)}
-    for name in values:
-        if name not in known:
-            raise ValueError(f"presets/{algorithm}.toml: {env_id} has no field {name!r}{did_you_mean(name, known)}")
-    return values
-
-
-def _parse_flags(default: Any, words: list[str], algorithm: str, env_id: str) -> tuple[Options, Any]:
-    kind = type(default)
-
-    def both(config: Any = default, options: Any = Options()) -> tuple[Options, Any]:
-        return options, config
-
-    flat = tyro.conf.arg(name="")
-    both.__annotations__ = {"config": Annotated[kind, flat], "options": Annotated[Options, flat]}
-    return flags.parse(both, words, f"quintet train {algorithm} {env_id or 'ENV_ID'}", _description(algorithm, env_id))
-
-
-def _description(algorithm: str, env_id: str) -> str:
-    """What stands above the flags in the help of an algorithm and an environment."""
-    text = f"{ALGORITHMS[algorithm][1]}. Defaults are those for {env_id or 'an environment without a preset'}."
-    if not env_id:
-        return f"{text}\nThe environment's own options are --env.KEY VALUE; `quintet envs ENV_ID` explains them."
-    options = [f"--env.{name.replace('_', '-')}" for name in env_options(env_id)[0]]
-    if not options:
-        return f"{text}\n{env_id} has no options of its own."
-    return f"{text}\nIts own options, which `quintet envs {env_id}` explains: {' '.join(options)}"
 
 
 def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> tuple[Path, int]:
@@ -214,6 +95,11 @@ def _fits(algorithm: str, envs: Any) -> bool:
 def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> runs.RunConfig:
     """What config.json will hold, with everything automatic decided."""
     every = options.checkpoint_every or max(1, config.total_timesteps // 10)
+    for name in ("checkpoint_every", "eval_every", "eval_episodes"):
+        if getattr(options, name) < 0:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(options, name)}")
+    if options.eval_every and not options.eval_episodes:
+        raise InputError("--eval-every needs episodes: give --eval-episodes 1 or more")
     return runs.RunConfig(
         algorithm=algorithm,
         env_id=choice.id,
@@ -223,6 +109,8 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
         vectorization=options.vectorization,
         threads=options.threads or _threads(config.num_envs),
         checkpoint_every=every,
+        eval_every=options.eval_every,
+        eval_episodes=options.eval_episodes,
         modules=list(options.module),
         versions=runs.versions(),
         commit=runs.commit(),
@@ -311,8 +199,12 @@ def train(
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} after {state.global_step:,} steps; go on with: quintet train --resume {run}")
         return 128 + stopped_by
-    if options.eval_episodes:
-        _evaluate(run_config, state, options.eval_episodes)
+    episodes = run_config.eval_episodes if options.eval_episodes is None else options.eval_episodes
+    if episodes:
+        with closing(Judge(run, run_config, episodes, EVALUATION_SEED)) as judge:
+            print(f"evaluated return over {episodes} episodes: {judge.evaluate(state.policy)}")
+    if best := best_of(run):
+        print(f"best while it learned: {best['mean']:.2f} after {best['step']:,} steps (--checkpoint best)")
     return 0
 
 
@@ -323,12 +215,14 @@ def _loop(
     learn = load_algorithm(run_config.algorithm).learn
     last = state.global_step
     log = RunLog(run, last if resumed else None)
+    judge = Judge(run, run_config, run_config.eval_episodes)
     progress = ProgressLine(config.total_timesteps, last)
     recent: deque[float] = deque(maxlen=5)
     try:
         with _signals() as received:
             for metrics in learn(envs, config, state):
                 step = state.global_step
+                metrics = metrics | judge.look(state, last)
                 progress.update(step, metrics)
                 log.write(step, metrics, progress.speed())
                 due = step // run_config.checkpoint_every > last // run_config.checkpoint_every
@@ -344,6 +238,7 @@ def _loop(
     finally:
         progress.close()
         log.close()
+        judge.close()
     complete = state.global_step >= config.total_timesteps
     return 0 if complete or not received else received[0]
 
@@ -374,17 +269,6 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _evaluate(run_config: runs.RunConfig, state: Any, episodes: int) -> None:
-    """Prints what the agent reaches in environments of its own."""
-    from agents.evaluate import evaluate
-    from experiments.trained import evaluation_envs
-
-    envs = evaluation_envs(run_config, episodes)
-    result = evaluate(state.policy, envs, episodes, seed=EVALUATION_SEED, device=run_config.device)
-    envs.close()
-    print(f"evaluated return over {episodes} episodes: {result}")
 
 
 def _with_next(run: Path, exit_code: int) -> int:
