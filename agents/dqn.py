@@ -1,7 +1,7 @@
 """Deep Q-network (Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015), with what
 Rainbow (Hessel et al., arXiv 1710.02298) put together as options: double (van Hasselt et al., arXiv 1509.06461),
 dueling (Wang et al., arXiv 1511.06581), several steps, prioritised replay (prioritized.py), distributions of returns
-(value_heads.py).
+(value_heads.py); and with a bonus for what was seldom seen (rnd.py).
 
     Q(s, a) -> r + gamma * max_b Q_target(s', b)
 
@@ -25,6 +25,7 @@ from agents.networks import MLP, Features, Trace
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.prioritized import Priorities
 from agents.replay import Replay, Transitions
+from agents.rnd import Novelty
 from agents.rollout import Collector
 from agents.schedules import Schedule
 from agents.value_heads import make_head
@@ -89,6 +90,9 @@ class Config:
     """Widths of the hidden layers."""
     activation: str = "relu"
     """Between the layers: tanh, relu, silu or gelu."""
+    rnd_coef: float = 0.0
+    """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none. A step keeps the bonus
+    that it had when it was played."""
     log_every: int = 2_000
     """Agent-steps an iteration, after which training logs."""
 
@@ -96,7 +100,7 @@ class Config:
         schedules.check(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
         schedules.check(self, "target_network_frequency log_every", low=1)
         schedules.check(self, "gamma tau epsilon priority_alpha priority_beta", 0, 1)
-        schedules.check(self, "learning_rate weight_decay max_grad_norm learning_starts", low=0)
+        schedules.check(self, "learning_rate weight_decay max_grad_norm learning_starts rnd_coef", low=0)
         schedules.check(self, "num_atoms", low=2)
         if self.batch_size > self.buffer_size:
             raise ValueError(f"batch_size {self.batch_size} is more than buffer_size {self.buffer_size}; lower it")
@@ -221,6 +225,8 @@ class TrainState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config)
+            space = Encoder(envs.single_observation_space).space
+            self.novelty = Novelty(space, envs.num_envs, config.gamma, device=device) if config.rnd_coef else None
         self.policy.to(device)
         self.target = copy.deepcopy(self.policy)
         self.target_parameters = flatten_parameters([self.target])
@@ -245,6 +251,7 @@ class TrainState:
             "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
             "target": {name: value.clone() for name, value in self.target.state_dict().items()},
             "optimizer": self.optimizer.state_dict(),
+            "novelty": self.novelty and self.novelty.state_dict(),
             "replay": self.replay.state_dict(),
             "generator": self.generator.get_state(),
             "collector": self.collector.state_dict(),
@@ -257,6 +264,8 @@ class TrainState:
         for name in ("policy", "target", "optimizer", "collector"):
             getattr(self, name).load_state_dict(saved[name])
         self.replay.load_state_dict(saved["replay"], continues="envs" in saved["collector"])
+        if self.novelty is not None:
+            self.novelty.load_state_dict(saved["novelty"])
         self.generator.set_state(saved["generator"])
         self.global_step, self.num_updates = int(saved["global_step"]), int(saved["num_updates"])
 
@@ -288,7 +297,11 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
 
 
 def collect(state: TrainState, config: Config) -> None:
-    """Plays the next steps of every row into the replay."""
+    """Plays the next steps of every row into the replay.
+
+    A bonus for novelty is added as they come in, as in Taiga et al. (arXiv 1908.02388) and NGU (Badia et al., arXiv
+    2002.06038): what was seen counts once each time that it is seen, and each of several steps brings its own.
+    """
     policy = state.policy
     policy.epsilon.fill_(config.epsilon)
 
@@ -296,6 +309,8 @@ def collect(state: TrainState, config: Config) -> None:
         return *policy.act(obs, mask, memory, starts, generator=state.generator), {}
 
     state.collector.collect(act, state.rollout)
+    if state.novelty is not None:
+        state.rollout.rewards.add_(state.novelty(state.rollout, state.generator), alpha=config.rnd_coef)
     state.global_step += state.replay.add(state.rollout)
 
 

@@ -258,7 +258,10 @@ def test_illegal_actions_are_never_taken_nor_valued() -> None:
         assert (actions == 1).all()
 
 
-@pytest.mark.parametrize("settings", [{}, EVERYTHING, {"n_steps": 3, "tau": 0.05, "learning_rate": "cosine:0.01:0"}])
+RESUMED = [{}, EVERYTHING, {"n_steps": 3, "tau": 0.05, "learning_rate": "cosine:0.01:0"}, {"rnd_coef": 0.5}]
+
+
+@pytest.mark.parametrize("settings", RESUMED)
 def test_a_resumed_run_equals_one_that_never_stopped(settings: dict[str, Any], tmp_path: Path) -> None:
     """To the last bit, replay and worlds included, through a checkpoint file; the ring has wrapped round by then."""
     config = dqn.Config(**{**QUICK, "total_timesteps": 2000, "buffer_size": 600, **settings})

@@ -1,6 +1,7 @@
 """Random network distillation: what was seen becomes familiar, and a maze that chance does not solve is solved."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 import envs
-from agents import ppo
+from agents import dqn, ppo
 from agents.evaluate import evaluate
 from agents.rnd import Novelty
 from tests.agents.test_ppo import CONTINUED, run, same
@@ -108,3 +109,59 @@ def test_a_way_that_pays_at_its_end_alone_is_found_by_curiosity_and_not_without(
         state = run(worlds(32), config)
         means.append(evaluate(state.policy, worlds(4), 4).mean)
     assert means == [0, 1]
+
+
+def test_replay_keeps_the_bonus_of_each_step() -> None:
+    """DQN's transitions hold raw reward + weight * bonus; the bonus of what is known falls, what was stored stays."""
+    config = dqn.Config(num_envs=2, train_frequency=8, learning_starts=10**6, rnd_coef=0.5, epsilon=1.0)
+    state = dqn.TrainState(sync(*[partial(Scripted, 0, (3,))] * 2), config)
+    assert state.novelty is not None
+    bonuses = []
+    found = state.novelty
+
+    def spy(rollout: Any, generator: torch.Generator) -> torch.Tensor:
+        bonuses.append((rollout.rewards.clone(), found(rollout, generator)))
+        return bonuses[-1][1]
+
+    state.novelty = spy  # pyright: ignore
+    dqn.collect(state, config)
+    first = state.replay.store["rewards"][:8].clone()
+    assert torch.equal(first, (bonuses[0][0] + 0.5 * bonuses[0][1]).flatten())
+    assert (bonuses[0][1] > 0).all()
+    for _ in range(30):
+        dqn.collect(state, config)
+    assert bonuses[-1][1].mean() < 0.5 * bonuses[0][1].mean()
+    assert torch.equal(state.replay.store["rewards"][:8], first)
+    returns = {value for value, _ in state.collector.pop_episodes()}
+    assert returns == {3000.0 + 300 * episode + 3 for episode in range(len(returns))}, "told without the bonus"
+
+
+SHORTER_LEDGE = """
+CCCCCCC
+S.....C
+CCCCC.C
+G.....C
+CCCCCCC
+"""
+"""12 steps."""
+
+
+OTHERS = [(2, 0.3), (3, 0.3), (4, 0.3), (1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0)]
+SLOWLY = [pytest.param(*one, marks=pytest.mark.slow) for one in OTHERS]
+
+
+@pytest.mark.parametrize(("seed", "coef"), [(1, 0.3), *SLOWLY])
+def test_dqn_finds_a_way_by_curiosity_and_not_without(seed: int, coef: float) -> None:
+    def worlds(num_envs: int) -> Any:
+        options = {"step_reward": 0.0, "cliff_reward": 0.0, "max_episode_steps": 100}
+        return envs.make_vec("quintet/GridWorld-v0", num_envs, level=SHORTER_LEDGE, num_threads=1, seed=seed, **options)
+
+    config = dqn.Config(
+        total_timesteps=40_000, num_envs=16, train_frequency=16, batch_size=64, learning_rate=1e-3, n_steps=3,
+        learning_starts=1000, epsilon="linear:1:0.05:0.5", hidden_sizes=(64,), buffer_size=20_000,
+        target_network_frequency=100, rnd_coef=coef, seed=seed,
+    )  # fmt: skip
+    state = dqn.TrainState(worlds(16), config)
+    for _ in dqn.learn(state.collector.envs, config, state):
+        pass
+    assert evaluate(state.policy, worlds(4), 4).mean == (coef > 0)
