@@ -86,6 +86,8 @@ class Config:
     """Cut the gradient of errors above 1, where means are learned."""
     max_grad_norm: float = 10.0
     """Largest norm of the gradient; 0 leaves it."""
+    scale_obs: bool = False
+    """Map observations from the bounds of their Box to -1..1, where it has any."""
     hidden_sizes: tuple[int, ...] = (120, 84)
     """Widths of the hidden layers."""
     activation: str = "relu"
@@ -140,7 +142,7 @@ class Policy(nn.Module):
         check_spaces(observation_space, action_space)
         super().__init__()
         assert isinstance(action_space, spaces.Discrete)
-        self.features = Features(Encoder(observation_space).space)
+        self.features = Features(Encoder(observation_space).space, config.scale_obs)
         self.first_action, self.num_actions = int(action_space.start), int(action_space.n)
         self.head = make_head(config)
         self.num_atoms = self.head.num_atoms

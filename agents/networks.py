@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -128,9 +129,16 @@ class Features(nn.Module):
 
     Vectors pass as they are, grids are flattened, Discretes become one-hot; uint8 images, channels first or last, go
     through the convolutions of Mnih et al. ("Human-level control through deep reinforcement learning", 2015).
+
+    Args:
+        space: of one observation, encoded.
+        scaled: map what a vector's bounds hold on both sides from there to -1..1.
     """
 
-    def __init__(self, space: spaces.Space) -> None:
+    center: Tensor | None
+    rate: Tensor | None
+
+    def __init__(self, space: spaces.Space, scaled: bool = False) -> None:
         super().__init__()
         shape = tuple(space.shape or ())
         self.num_dims = len(shape)
@@ -146,9 +154,14 @@ class Features(nn.Module):
             self.num_features = 512
         else:
             self.num_features = sum(self.sizes) if self.sizes else math.prod(shape)
+        center, rate = bounds_to_unit(space) if scaled else (None, None)
+        self.register_buffer("center", center, persistent=False)
+        self.register_buffer("rate", rate, persistent=False)
 
     def forward(self, obs: Tensor) -> Tensor:
         """`[..., *shape]` -> `[..., num_features]`."""
+        if self.center is not None and self.rate is not None:
+            return (obs - self.center) * self.rate
         if self.sizes:
             parts = obs.unsqueeze(-1) if self.num_dims == 0 else obs
             pairs = zip(self.sizes, self.first, strict=True)
@@ -162,6 +175,19 @@ class Features(nn.Module):
             pictures = pictures.permute(0, 3, 1, 2) if self.channels_last else pictures
             return self.convolutions(pictures.float() / 255).reshape(*lead, self.num_features)
         return obs.reshape(*lead, self.num_features).float()
+
+
+def bounds_to_unit(space: spaces.Space) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Center and rate, float32 `[d]`, that map a vector's bounds to -1..1; 0 and 1 for bounds millions apart.
+
+    Nothing for anything but a vector of floats.
+    """
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1 or np.dtype(space.dtype).kind != "f":
+        return None, None
+    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in (space.low, space.high))
+    known = (low < high) & (high - low < 1e6)
+    center = torch.where(known, (low + high) / 2, 0.0)
+    return center.float(), torch.where(known, 2 / (high - low), 1.0).float()
 
 
 def is_image(space: spaces.Space) -> bool:

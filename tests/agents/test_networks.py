@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 
 from agents import dqn
-from agents.networks import ACTIVATIONS, MLP
+from agents.networks import ACTIVATIONS, MLP, Features
 from agents.optimizer import flatten_parameters
 
 
@@ -50,3 +50,17 @@ def test_a_value_network_s_gradients_are_autograd_s(space: spaces.Box, settings:
     again = policy.outputs(obs)
     again.backward(slopes)
     assert torch.allclose(again, outputs, atol=1e-6) and torch.allclose(flat.grad, found, atol=1e-5)
+
+
+def test_bounds_become_one_where_they_are_known() -> None:
+    low, high = np.array([-1.2, -np.inf, -3e38, 2.0], np.float32), np.array([0.6, 1.0, 3e38, 4.0], np.float32)
+    features = Features(spaces.Box(low, high), scaled=True)
+    seen = features(torch.tensor([[-1.2, 7.0, 8.0, 2.0], [0.6, -7.0, -8.0, 4.0], [-0.3, 0.0, 0.0, 3.0]]))
+    expected = [[-1.0, 7.0, 8.0, -1.0], [1.0, -7.0, -8.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
+    assert torch.allclose(seen, torch.tensor(expected), atol=1e-6)
+    assert not features.state_dict()
+
+
+def test_grids_are_not_scaled() -> None:
+    one_hot = Features(spaces.Discrete(3), scaled=True)(torch.tensor([2]))
+    assert one_hot.tolist() == [[0.0, 0.0, 1.0]]
