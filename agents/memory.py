@@ -124,7 +124,8 @@ class Attention(nn.Module):
     def _behind(self, starts: Tensor, num_kept: Tensor) -> Tensor:
         """How many steps of the same episode each step may look back to: int64 `[N, T]` of starts `[N, T]`."""
         time = torch.arange(starts.shape[1], device=starts.device)
-        first = torch.where(starts, time, -1).cummax(dim=1).values
+        first = torch.where(starts, time, -1)
+        first = first.cummax(dim=1).values if len(time) > 1 else first
         behind = torch.where(first >= 0, time - first, time + num_kept.long())
         return behind.clamp(max=self.context)
 

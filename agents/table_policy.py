@@ -81,7 +81,7 @@ class TablePolicy(nn.Module):
         """The table's row for each observation: `[N]` or `[N, parts]` -> int64 `[N]`."""
         if self.as_is:
             return obs.view(-1)
-        return ((obs.reshape(len(obs), -1).long() - self.first_state) * self.strides).sum(dim=1)
+        return ((obs.reshape(obs.shape[0], -1).long() - self.first_state) * self.strides).sum(dim=1)
 
     def initial_memory(self, num_envs: int) -> Tensor:
         """Nothing to remember: `[num_envs, 0]`."""

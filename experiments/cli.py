@@ -12,6 +12,7 @@ COMMANDS = {
     "league": ("experiments.league_command", "train teams by self-play against themselves and their past"),
     "play": ("experiments.play", "watch a trained agent, in a window or in a video"),
     "evaluate": ("experiments.evaluate", "measure a trained agent over many episodes"),
+    "export": ("experiments.export", "write a trained policy as TorchScript or ONNX, to run it elsewhere"),
     "report": ("experiments.report", "train every preset with several seeds and write one table"),
     "plot": ("experiments.plot", "draw a metric of runs as curves, with the spread over seeds"),
     "envs": ("experiments.list_envs", "list environments with their spaces and options"),
