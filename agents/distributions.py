@@ -183,7 +183,7 @@ class Parts:
         mask, size = self.masks[part], self.sizes[part + 1]
         return Categorical(_block(self.logits[part], kind, size), None if mask is None else _block(mask, kind, size))
 
-    def _later(self, verbs: Tensor) -> list[tuple[Tensor, Categorical]]:
+    def later(self, verbs: Tensor) -> list[tuple[Tensor, Categorical]]:
         """Each later part given the verbs `[...]`: whether it is used, and its distribution."""
         kinds = [table[verbs] for table in self.kinds]
         return [(kind >= 0, self._given(part, kind)) for part, kind in enumerate(kinds)]
@@ -192,19 +192,19 @@ class Parts:
         """int64 `[..., parts]`"""
         pieces = noise.split(list(self.sizes), dim=-1)
         verbs = self.verb.sample(pieces[0])
-        later = [part.sample(piece) * used for (used, part), piece in zip(self._later(verbs), pieces[1:], strict=True)]
+        later = [part.sample(piece) * used for (used, part), piece in zip(self.later(verbs), pieces[1:], strict=True)]
         return torch.stack([verbs, *later], dim=-1)
 
     def mode(self) -> Tensor:
         """int64 `[..., parts]`: the most probable verb, then the most probable of each part given it."""
         verbs = self.verb.mode()
-        return torch.stack([verbs, *(part.mode() * used for used, part in self._later(verbs))], dim=-1)
+        return torch.stack([verbs, *(part.mode() * used for used, part in self.later(verbs))], dim=-1)
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """`[...]`"""
         verbs = actions[..., 0]
         total = self.verb.log_prob(verbs)
-        for part, (used, distribution) in enumerate(self._later(verbs), start=1):
+        for part, (used, distribution) in enumerate(self.later(verbs), start=1):
             total = total + distribution.log_prob(actions[..., part]) * used
         return total
 
