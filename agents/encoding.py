@@ -1,5 +1,6 @@
 """How an environment's observations and action masks become tensors: once, at the collector's edge."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,37 @@ class Encoder:
         self.raw_space = space
         self.space = encoded_space(space)
         self.shape = tuple(self.space.shape or ())
+        if isinstance(self.space, spaces.Discrete | spaces.MultiDiscrete):
+            size = self.space.n if isinstance(self.space, spaces.Discrete) else self.space.nvec
+            self.low = torch.as_tensor(self.space.start)
+            self.high = torch.as_tensor(self.space.start + size - 1)
         self.dtype = {"f": torch.float32, "u": torch.uint8}.get(np.dtype(self.space.dtype).kind, torch.int64)
 
     def __call__(self, obs: Any) -> Tensor:
-        """A batch as the vector env gave it -> tensor `[num_envs, *shape]` on the same device."""
+        """A batch as the vector env gave it -> tensor `[num_envs, *shape]` on the same device.
+
+        Raises:
+            ValueError: NumPy observations that are not finite, or beyond what a Discrete's space promises.
+        """
         if isinstance(obs, Tensor):
             return obs.to(self.dtype)
         if isinstance(self.space, spaces.MultiDiscrete):
             obs = np.concatenate([part.reshape(len(part), -1) for part in _leaves(self.raw_space, obs)], axis=1)
         elif isinstance(self.raw_space, spaces.Tuple | spaces.Dict):
             obs = self._flattened(obs)
-        return torch.as_tensor(np.asarray(obs), dtype=self.dtype)
+        return self._judged(torch.as_tensor(np.asarray(obs), dtype=self.dtype))
+
+    def _judged(self, obs: Tensor) -> Tensor:
+        if self.dtype == torch.float32 and not math.isfinite(obs.sum()):  # a sum may overflow where all is well
+            wrong = ~obs.isfinite()
+        elif isinstance(self.space, spaces.Discrete | spaces.MultiDiscrete) and obs.shape[1:] == self.shape:
+            wrong = (obs < self.low) | (obs > self.high)
+        else:
+            return obs
+        if wrong.any():
+            first = obs[int(wrong.nonzero()[0, 0])]
+            raise ValueError(f"it showed {_brief(first)}, which is not in {self.space}")
+        return obs
 
     def rows(self, batch: Any, rows: Tensor) -> Tensor:
         """Some rows of a batch: a tensor, an array, an array of separate observations, or a dict or tuple of these."""
@@ -47,6 +68,12 @@ class Encoder:
         num_envs = len(_leaves(self.raw_space, obs)[0])
         rows = iterate(batch_space(self.raw_space, num_envs), obs)
         return np.stack([np.asarray(spaces.flatten(self.raw_space, row)) for row in rows])
+
+
+def _brief(obs: Tensor) -> str:
+    """An observation in a few words."""
+    text = str(obs.tolist())
+    return text if len(text) < 60 else f"an observation of {int((~obs.isfinite()).sum())} numbers that are not finite"
 
 
 def encoded_space(space: spaces.Space) -> spaces.Space:

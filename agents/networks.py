@@ -47,13 +47,15 @@ class MLP(nn.Module):
         gain: of the last layer's orthogonal weights; the others have sqrt(2).
 
     Raises:
-        ValueError: an activation that isn't there.
+        ValueError: an activation that isn't there, or a layer of no width.
     """
 
     def __init__(self, sizes: Sequence[int], activation: str = "tanh", gain: float = math.sqrt(2)) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        if min(sizes) < 1:
+            raise ValueError(f"layers must be at least 1 wide, got hidden_sizes {tuple(sizes[1:-1])}")
         gains = [math.sqrt(2)] * (len(sizes) - 2) + [gain]
         shapes = zip(sizes[:-1], sizes[1:], gains, strict=True)
         layers = [linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes]

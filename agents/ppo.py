@@ -100,7 +100,7 @@ class Config:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         schedules.check(self, "gamma gae_lambda", 0, 1)
-        schedules.check(self, "learning_rate clip_coef ent_coef", low=0)
+        schedules.check(self, "learning_rate clip_coef ent_coef vf_coef max_grad_norm target_kl rnd_coef", low=0)
         if self.memory and self.num_steps % self.segment_steps:
             raise ValueError(
                 f"num_steps = {self.num_steps} steps can't be cut into segments of segment_steps = "

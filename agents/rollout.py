@@ -122,9 +122,21 @@ class Collector:
         self._ends: list[tuple[int, dict[str, Any], Tensor]] = []
         self._games: list[tuple[Tensor, Tensor, dict[str, Any]]] = []
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
-        obs, infos = envs.reset(seed=seed)
-        self.masks = Masks(envs, infos)
-        self._receive(obs, infos)
+        try:
+            obs, infos = envs.reset(seed=seed)
+            self.masks = Masks(envs, infos)
+            self._receive(obs, infos)
+        except Exception as error:
+            if self.speaks_torch:
+                raise
+            raise self._broken("reset", error) from error
+
+    def _broken(self, what: str, error: Exception) -> EnvError:
+        """For another's env whose `what` failed."""
+        text = f"its {what} failed with {type(error).__name__}: {error}"
+        if "array" in str(error):  # Gymnasium's batches put what the envs give into arrays
+            text += f"; rewards must be numbers, and observations {self.encoder.raw_space}"
+        return EnvError(text)
 
     def _receive(self, obs: Any, infos: dict[str, Any]) -> None:
         self.obs = self.encoder(obs).to(self.device)
@@ -224,7 +236,10 @@ class Collector:
                 self._reset_rows(ended, out)
         elif "final_obs" in infos:
             rows = ended.nonzero().flatten()
-            final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
+            try:
+                final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
+            except Exception as error:
+                raise self._broken("step", error) from error
             if final_obs.shape[1:] != self.encoder.shape:
                 given = tuple(final_obs.shape[1:])
                 raise EnvError(f"its last observation has shape {given} where its space promises {self.encoder.shape}")
@@ -238,7 +253,7 @@ class Collector:
             found = {"obs": self.encoder(obs), "rewards": rewards, "terminated": terminated, "truncated": truncated}
             mask = self.masks(infos)
         except Exception as error:
-            raise EnvError(f"its step failed with {type(error).__name__}: {error}") from error
+            raise self._broken("step", error) from error
         for name, values in (found if mask is None else found | {"action_mask": mask}).items():
             values = torch.as_tensor(values)
             if values.shape != out[name].shape:

@@ -122,6 +122,7 @@ def evaluate_agents(trained: list[Trained], options: Options) -> dict[str, Any]:
 
     from agents.ensemble import Ensemble
     from agents.evaluate import evaluate
+    from agents.rollout import EnvError
     from experiments.trained import environment, evaluation_envs, load_policy
 
     config, _ = trained[0]
@@ -131,9 +132,10 @@ def evaluate_agents(trained: list[Trained], options: Options) -> dict[str, Any]:
     policy: Any = [load_policy(its_config, path, envs) for its_config, path in trained]
     with as_input_error(ValueError):
         policy = Ensemble(policy, envs.single_action_space) if options.ensemble else policy[0]
-    results = {
-        name: evaluate(policy, envs, options.episodes, deterministic=name == "deterministic", seed=options.seed)
-        for name in ("deterministic", "stochastic")
-    }
+    with as_input_error(EnvError, prefix=f"{config.env_id} broke down: "):
+        results = {
+            name: evaluate(policy, envs, options.episodes, deterministic=name == "deterministic", seed=options.seed)
+            for name in ("deterministic", "stochastic")
+        }
     envs.close()
     return results

@@ -54,13 +54,29 @@ def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> t
     """Trains from the beginning; returns the run folder and the exit code.
 
     Raises:
-        InputError: the environment can't be made, or its spaces don't suit the algorithm; there is no run folder then.
+        InputError: the environment can't be made, it or the algorithm's fields don't suit the algorithm, or there is
+            not enough memory; there is no run folder then.
     """
     run_config = plan(algorithm, choice, config, options)
-    envs = _environments(run_config, config)
+    envs, state = prepare(run_config, config)
     run = runs.create(options.runs_dir, run_config)
     print(f"training {algorithm} on {choice.id} into {run}", flush=True)
-    return run, train(run, run_config, config, envs, options)
+    return run, train(run, run_config, config, envs, state, options)
+
+
+def prepare(run_config: runs.RunConfig, config: Any) -> tuple[Any, Any]:
+    """The batch to learn from, and a state that has learned nothing yet."""
+    import torch
+
+    from agents.rollout import EnvError
+
+    torch.set_num_threads(run_config.threads)
+    envs = _environments(run_config, config)
+    with as_input_error(ValueError, EnvError, prefix=f"{run_config.env_id}: "):
+        state = load_algorithm(run_config.algorithm).TrainState(envs, config, device=run_config.device)
+    if replay := getattr(state, "replay", None):
+        print(f"replay of {replay.capacity:,} transitions: {replay.num_bytes / 2**20:,.1f} MiB when full", flush=True)
+    return envs, state
 
 
 def _environments(run_config: runs.RunConfig, config: Any) -> Any:
@@ -95,9 +111,10 @@ def _fits(algorithm: str, envs: Any) -> bool:
 def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> runs.RunConfig:
     """What config.json will hold, with everything automatic decided."""
     every = options.checkpoint_every or max(1, config.total_timesteps // 10)
-    for name in ("checkpoint_every", "eval_every", "eval_episodes"):
-        if getattr(options, name) < 0:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(options, name)}")
+    counts = ("checkpoint_every", "eval_every", "eval_episodes", "threads")
+    for name, value in {"seed": config.seed, **{name: getattr(options, name) for name in counts}}.items():
+        if value < 0:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 0, got {value}")
     if options.eval_every and not options.eval_episodes:
         raise InputError("--eval-every needs episodes: give --eval-episodes 1 or more")
     return runs.RunConfig(
@@ -149,12 +166,12 @@ def resume(options: ResumeOptions) -> int:
         longer = f"--total-timesteps {2 * config.total_timesteps}"
         raise InputError(f"{run} is complete: {step:,} of {config.total_timesteps:,} steps; train longer with {longer}")
     _device(run_config.device)
-    envs = _environments(run_config, config)
+    envs, state = prepare(run_config, config)
     runs.write_config(run, run_config)
     print(f"resuming {run} after {step:,} steps", flush=True)
     if step and not choice.is_world:
         print(NOT_SAVED.format(choice.id))
-    return _with_next(run, train(run, run_config, config, envs, options, saved))
+    return _with_next(run, train(run, run_config, config, envs, state, options, saved))
 
 
 def train(
@@ -162,6 +179,7 @@ def train(
     run_config: runs.RunConfig,
     config: Any,
     envs: Any,
+    state: Any,
     options: Options | ResumeOptions,
     saved: Any = None,
 ) -> int:
@@ -170,16 +188,8 @@ def train(
     Returns:
         the exit code: 0 when it is complete, 128 + the signal's number when a signal stopped it.
     """
-    import torch
+    from agents.rollout import EnvError
 
-    torch.set_num_threads(run_config.threads)
-    with as_input_error(ValueError):
-        from agents.rollout import EnvError
-
-    with as_input_error(ValueError, EnvError, prefix=f"{run_config.env_id}: "):
-        state = load_algorithm(run_config.algorithm).TrainState(envs, config, device=run_config.device)
-    if replay := getattr(state, "replay", None):
-        print(f"replay of {replay.capacity:,} transitions: {replay.num_bytes / 2**20:,.1f} MiB when full", flush=True)
     if hasattr(state, "use_folder"):
         state.use_folder(run)
     if saved is not None:
@@ -201,7 +211,8 @@ def train(
         return 128 + stopped_by
     episodes = run_config.eval_episodes if options.eval_episodes is None else options.eval_episodes
     if episodes:
-        with closing(Judge(run, run_config, episodes, EVALUATION_SEED)) as judge:
+        told = as_input_error(EnvError, prefix=f"{run_config.env_id} broke down while the agent was evaluated: ")
+        with closing(Judge(run, run_config, episodes, EVALUATION_SEED)) as judge, told:
             print(f"evaluated return over {episodes} episodes: {judge.evaluate(state.policy)}")
     if best := best_of(run):
         print(f"best while it learned: {best['mean']:.2f} after {best['step']:,} steps (--checkpoint best)")
