@@ -177,7 +177,7 @@ def _write_onnx(function: Function, example: list[Tensor], path: Path, about: st
 
 
 class Loaded:
-    """A file that `write` made, as a function.
+    """A file that `write` made, as a function, and as a policy that knows its best actions only.
 
     Attributes:
         shapes: of each input by name, without the batch, and its dtype's name.
@@ -212,6 +212,16 @@ class Loaded:
     def __call__(self, *tensors: Tensor) -> dict[str, Tensor]:
         """The inputs in their order -> the outputs by name."""
         return dict(zip(self.outputs, self.call(*tensors), strict=True))
+
+    def initial_memory(self, num_envs: int) -> Tensor:
+        """Zeros `[num_envs, m]`."""
+        return torch.zeros(num_envs, *self.shapes.get("memory", [[0]])[0])
+
+    def act(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        """The best actions, whatever else is asked for, and the next memory."""
+        given: dict[str, Any] = {"obs": obs, "mask": mask, "memory": memory, "starts": starts}
+        found = self(*(given[name] for name in self.inputs))
+        return found["action"], found.get("next_memory", memory)
 
 
 def _run_onnx(session: Any, names: list[str], tensors: tuple[Tensor, ...]) -> list[Tensor]:

@@ -9,12 +9,14 @@ from typing import Any
 from experiments import flags, runs
 from experiments.errors import InputError, as_input_error
 from experiments.flags import Modules
-from experiments.worlds import import_modules
+from experiments.worlds import EVALUATION_SEED, import_modules
 
 STEPS, ROWS = 8, 512
 """How many random observations a file is checked on: a policy that remembers sees them in rows of so many steps."""
 TOLERANCE = 1e-3
 """Largest difference of an output, relative to 1 or to its own size, that counts as rounding."""
+EPISODES = 20
+"""That the policy and a file with 8-bit weights are compared by."""
 INSTALL = "ONNX needs the extra 'export': pip install 'quintet[export]' (in a clone: pip install -e '.[export]')"
 
 
@@ -31,7 +33,7 @@ class Options:
     checkpoint: str | None = None
     """A step, a file or "best"; the last one by default."""
     int8: bool = False
-    """Weights of linear layers in 8 bits: smaller, sometimes faster, not quite the same actions."""
+    """Weights of linear layers in 8 bits: smaller, sometimes faster, not quite the same actions; tells what both earn."""
     runs_dir: str = "runs"
     """Folder of run folders."""
     module: Modules = ()
@@ -50,7 +52,22 @@ def main(argv: list[str]) -> int:
     run_config, chosen = runs.read_config(run), runs.find_checkpoint(run, options.checkpoint)
     import_modules(options.module)
     policy, function, inputs = prepare(run_config, chosen)
-    return export(policy, function, inputs, path, options.int8)
+    exit_code = export(policy, function, inputs, path, options.int8)
+    if options.int8:
+        show_returns(run_config, policy, path)
+    return exit_code
+
+
+def show_returns(run_config: runs.RunConfig, policy: Any, path: Path) -> None:
+    """Prints what the policy's and the file's best actions earn in the same episodes."""
+    from agents.evaluate import evaluate
+    from agents.export import Loaded
+    from experiments.trained import evaluation_envs
+
+    for name, player in {"policy": policy, "file": Loaded(path)}.items():
+        envs = evaluation_envs(run_config, EPISODES)
+        print(f"  the {name} earns {evaluate(player, envs, EPISODES, seed=EVALUATION_SEED)}")
+        envs.close()
 
 
 def prepare(run_config: runs.RunConfig, checkpoint: Path) -> tuple[Any, Any, list[dict[str, Any]]]:

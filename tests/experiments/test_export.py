@@ -28,9 +28,27 @@ def test_the_file_is_written_checked_and_runs_without_this_code(
         assert "takes obs float32[N, 4], memory float32[N, 128], starts bool[N]" in said
         assert "gives action, logits, value, next_memory" in said
         assert ("actions 100.00%" in said) or words
+        earned = [line.split(" earns ")[1] for line in said.splitlines() if " earns " in line]
+        assert len(earned) == 2 * len(words)
     function = torch.jit.load(str(tmp_path / "policy.pt"))
     action, *_ = function(torch.zeros(6, 4), torch.zeros(6, 128), torch.ones(6, dtype=torch.bool))
     assert action.shape == (6,) and action.dtype == torch.int64
+
+
+@pytest.mark.parametrize("name", ["policy.pt", "policy.onnx"])
+def test_a_file_plays_as_its_policy_does(run: Path, tmp_path: Path, name: str) -> None:
+    """Memory and all: the same returns in the same episodes."""
+    if name.endswith(".onnx"):
+        pytest.importorskip("onnxruntime")
+    from agents.evaluate import evaluate
+    from agents.export import Loaded
+    from experiments.trained import evaluation_envs
+
+    config = runs.read_config(run)
+    policy, function, inputs = prepare(config, runs.find_checkpoint(run))
+    assert export(policy, function, inputs, tmp_path / name, int8=False) == 0
+    results = [evaluate(one, evaluation_envs(config, 6), 6) for one in (policy, Loaded(tmp_path / name))]
+    assert results[0] == results[1]
 
 
 def test_a_file_that_does_otherwise_is_found_out(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
