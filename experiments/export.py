@@ -33,7 +33,7 @@ class Options:
     checkpoint: str | None = None
     """A step, a file or "best"; the last one by default."""
     int8: bool = False
-    """Weights of linear layers in 8 bits: smaller, sometimes faster, not quite the same actions; tells what both earn."""
+    """Weights of linear layers in 8 bits: smaller, not quite the same actions; tells what both earn."""
     runs_dir: str = "runs"
     """Folder of run folders."""
     module: Modules = ()

@@ -23,6 +23,7 @@ from envs.arena import (
 )  # fmt: skip
 from envs.arena.draw import SCREEN, draw
 from envs.arena.map import Map, load_map
+from envs.arena.randomize import variants
 from envs.arena.state import (
     EVENTS,
     FIXED,
@@ -60,6 +61,8 @@ def arena(
     shopping: str = "script",
     leveling: str = "script",
     minutes: float = 20,
+    randomize: float = 0.0,
+    head_start: int = 0,
     **tunables: float,
 ) -> World:
     """Five heroes a side, three lanes; the team whose ancient falls loses. Seats 0-4 are the first team.
@@ -76,6 +79,8 @@ def arena(
         shopping: "script": heroes at the fountain buy by their build; "policy": the action has verbs to buy.
         leveling: "script": skills by the hero's order; "policy": the action has verbs to learn.
         minutes: of game time until the engine truncates.
+        randomize: how far units' numbers vary from world to world, a share of each (`envs.arena.randomize`).
+        head_start: levels above `start_level` that heroes start with at most, drawn for each world.
         tunables: any other number of `params` by name, e.g. `reward_win=10.0` or `first_wave=0`.
 
     Raises:
@@ -94,6 +99,8 @@ def duel(
     shopping: str = "script",
     leveling: str = "script",
     minutes: float = 7,
+    randomize: float = 0.0,
+    head_start: int = 0,
     kills_to_win: int = 2,
     **tunables: float,
 ) -> World:
@@ -233,7 +240,7 @@ def _params(map: Map, size: Size, options: dict[str, Any]) -> np.ndarray:
     levels = np.arange(data.MAX_LEVEL + 1)
     row["level_xp"] = np.maximum(levels - 1, 0) * 90 + np.maximum(levels - 1, 0) * np.maximum(levels - 2, 0) * 28
     row["lineup"], row["heroes"] = _lineup(options["lineup"], size.team_size)
-    return row
+    return variants(row, options["randomize"], options["head_start"])
 
 
 def _level(name: str) -> int:
