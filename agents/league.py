@@ -3,7 +3,8 @@
 Three rules choose among the versions in the pool:
 
 - "quality" (OpenAI Five, arXiv 1912.06680, appendix N): version i with probability p_i, the softmax of qualities q; a
-  new one starts with the highest q; each time the learner beats version i, q_i falls by eta / (n p_i).
+  new one starts with the highest q; each time the learner beats version i, q_i falls by eta / (n p_i), where p_i counts
+  as `RAREST` at least, so that a row of wins over one who is seldom met does not shut it out for good.
 - "pfsp" (prioritised fictitious self-play; Vinyals et al., "Grandmaster level in StarCraft II", Nature 2019): in
   proportion to (1 - x_i)^2, where x_i is the learner's share of the points against version i.
 - "uniform": all alike.
@@ -16,15 +17,18 @@ import torch
 from torch import Tensor
 
 RULES = ("quality", "pfsp", "uniform")
+RAREST = 1e-3
 FORGET = 0.99
 """What older games weigh when one more is counted: the learner changes."""
 
 
 @dataclass
 class Member:
-    """A frozen version."""
+    """A frozen version, or a player who never learned."""
 
     name: str
+    stays: bool = False
+    """It never leaves the pool."""
     quality: float = 0.0
     games: float = 0.0
     """Games of the learner against it, older ones counting less."""
@@ -42,7 +46,7 @@ class Pool:
 
     Args:
         rule: one of `RULES`.
-        capacity: versions kept; when one more joins, the least likely goes, the older of equals.
+        capacity: versions kept beside those who stay; when one more joins, the least likely goes, the older of equals.
         eta: how fast a beaten version's quality falls.
 
     Raises:
@@ -57,13 +61,14 @@ class Pool:
         self.rule, self.capacity, self.eta = rule, capacity, eta
         self.members: list[Member] = []
 
-    def add(self, name: str) -> str | None:
+    def add(self, name: str, stays: bool = False) -> str | None:
         """Takes in a version, with the highest quality there is; returns the name of the one that left, if any."""
         quality = max((one.quality for one in self.members), default=0.0)
-        leaves = None
-        if len(self.members) == self.capacity:
-            leaves = self.members.pop(int(self.chances().argmin())).name
-        self.members.append(Member(name, quality))
+        leaves, chances = None, self.chances().tolist()
+        going = [place for place, one in enumerate(self.members) if not one.stays]
+        if not stays and len(going) == self.capacity:
+            leaves = self.members.pop(min(going, key=chances.__getitem__)).name
+        self.members.append(Member(name, stays, quality))
         return leaves
 
     def chances(self) -> Tensor:
@@ -73,7 +78,7 @@ class Pool:
         if self.rule == "pfsp":
             weights = torch.tensor([(1 - one.beaten) ** 2 for one in self.members], dtype=torch.float64)
             return weights / weights.sum()
-        return torch.full((len(self.members),), 1 / len(self.members), dtype=torch.float64)
+        return torch.full((len(self.members),), 1 / max(1, len(self.members)), dtype=torch.float64)
 
     def draw(self, count: int, generator: torch.Generator) -> list[str]:
         """Names of versions to meet, drawn with replacement.
@@ -96,7 +101,7 @@ class Pool:
             return
         member = self.members[place]
         if points == 1:
-            member.quality -= self.eta / (len(self.members) * float(self.chances()[place]))
+            member.quality -= self.eta / (len(self.members) * max(RAREST, float(self.chances()[place])))
         member.games = FORGET * member.games + 1
         member.points = FORGET * member.points + points
 

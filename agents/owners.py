@@ -1,12 +1,22 @@
 """Who plays which row: the learner, or frozen policies; a row changes hands only between episodes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from agents.crowd import Crowd, make_of
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """An opponent that the worlds play themselves; whoever names it as a row's owner tells the worlds so."""
+
+    name: str
+    level: int
+    """As the worlds count their scripted players, from 1."""
 
 
 class Owners:
@@ -46,10 +56,10 @@ class Owners:
         self._sort()
 
     def _sort(self) -> None:
-        """Divides the opponents into crowds; each has a table from owner to member, -1 for the others."""
-        makes = [make_of(one) for one in self.opponents]
+        """Divides the policies into crowds; each has a table from owner to member, -1 for the others."""
+        makes = [None if isinstance(one, Scripted) else make_of(one) for one in self.opponents]
         before, self.crowds, self.members = self.crowds, {}, []
-        for make in dict.fromkeys(makes):
+        for make in dict.fromkeys(make for make in makes if make is not None):
             policies = [one for one, its_make in zip(self.opponents, makes, strict=True) if its_make == make]
             if crowd := before.get(make):
                 crowd.enlist(policies)

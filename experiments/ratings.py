@@ -23,10 +23,14 @@ class Rating(NamedTuple):
     sigma: float
 
 
+def level_names(num_levels: int) -> list[str]:
+    """What a world's scripted players are called, the weakest first."""
+    return list(LEVEL_NAMES) if num_levels == len(LEVEL_NAMES) else [f"level {i + 1}" for i in range(num_levels)]
+
+
 def references(num_levels: int) -> list[Player]:
     """Random legal play and a world's scripted levels, by name."""
-    names = LEVEL_NAMES if num_levels == len(LEVEL_NAMES) else [f"level {i + 1}" for i in range(num_levels)]
-    return [Player("random"), *(Player(name, level=i + 1) for i, name in enumerate(names))]
+    return [Player("random"), *(Player(name, level=i + 1) for i, name in enumerate(level_names(num_levels)))]
 
 
 def calibrate(

@@ -5,20 +5,24 @@ against it tell how good it still is. The rest is `agents.ppo`. Read from top to
 `learn`.
 """
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from agents import checkpoint, ppo
+from agents import checkpoint, ppo, schedules
 from agents.league import RULES, Pool
+from agents.owners import Scripted
+from agents.schedules import Schedule
 from envs import make_vec
 from experiments.matches import Player, match
-from experiments.ratings import Rating, calibrate, rate, references
+from experiments.ratings import Rating, calibrate, level_names, rate, references
 
 RATING_SEED = 20_000
 """Of the games that rate, the same ones each time."""
@@ -30,6 +34,14 @@ SEATS = "all"
 class Config(ppo.Config):
     """How a league learns: PPO's fields, where an agent-step is one seat's, and whom the learner meets."""
 
+    horizon: Schedule = 0.0
+    """Seconds of the game after which a reward counts 1/e: sets gamma to exp(-seconds a step / horizon) (schedule);
+    0 leaves gamma as it is."""
+    knobs: tuple[str, ...] = ()
+    """Tunables of the world that change while it trains, each NAME=NUMBER or NAME=SCHEDULE, such as
+    team_spirit=linear:0.3:1."""
+    scripted: tuple[str, ...] = ()
+    """Scripted players in the pool, such as easy, medium, hard; none: self-play alone."""
     past_share: float = 0.2
     """Share of the worlds in which a past version plays one of the teams."""
     opponents: int = 4
@@ -51,11 +63,30 @@ class Config(ppo.Config):
         super().__post_init__()
         if not 0 <= self.past_share < 1:
             raise ValueError(f"past_share must lie in 0..1, below 1, got {self.past_share}")
+        schedules.check(self, "horizon", low=0)
+        for knob in self.knobs:
+            _knob(knob)
         for name in ("opponents", "snapshot_every", "pool_size", "redraw_every", "rating_games"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.opponent_rule not in RULES:
             raise ValueError(f"opponent_rule must be one of {', '.join(RULES)}, got {self.opponent_rule!r}")
+
+
+def _knob(text: str) -> tuple[str, float | str]:
+    """The name and the number or schedule of a knob.
+
+    Raises:
+        ValueError: a text that is neither.
+    """
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ValueError(f"knobs must be NAME=NUMBER or NAME=SCHEDULE, got {text!r}")
+    try:
+        return name, float(value)
+    except ValueError:
+        schedules.parse(value)
+        return name, value
 
 
 check_spaces, make_policy = ppo.check_spaces, ppo.make_policy
@@ -82,12 +113,15 @@ class TrainState:
 
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         check_envs(envs)
+        at(config, envs, 0)
         self.num_seats = int(envs.num_seats)
         self.ppo = ppo.TrainState(envs, config, device)
         self.config, self.device = config, device
         self.pool = Pool(config.opponent_rule, config.pool_size)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.frozen: dict[str, Any] = {}
+        self.frozen: dict[str, Any] = _scripted(envs.world, config.scripted)
+        for name in self.frozen:
+            self.pool.add(name, stays=True)
         self.folder: Path | None = None
         self.kept: set[str] = set()
         self.next_snapshot, self.next_draw, self.next_rating = 0, 0, config.rate_every
@@ -110,7 +144,7 @@ class TrainState:
 
     def playing(self) -> list[str]:
         """Names of the opponents, in the order of their numbers."""
-        return [one.snapshot for one in self.ppo.collector.owners.opponents]
+        return [one.name for one in self.ppo.collector.owners.opponents]
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and JSON scalars, nested; past versions by name."""
@@ -137,7 +171,8 @@ class TrainState:
         """
         self.pool.load_state_dict(saved["pool"])
         names = dict.fromkeys([*(one["name"] for one in saved["pool"]), *saved["playing"]])
-        self.frozen = {name: self._read(name) for name in names}
+        scripted = _scripted(self.ppo.collector.envs.world, self.config.scripted)
+        self.frozen = {name: scripted.get(name) or self._read(name) for name in names}
         self.kept = set(self.frozen)
         policies = [self.frozen[name] for name in saved["playing"]]
         self.ppo.collector.set_opponents(policies, torch.zeros(self.ppo.collector.num_envs, dtype=torch.int64))
@@ -175,7 +210,7 @@ class TrainState:
         layouts = (getattr(envs, layout, None) for layout in ("action_layout", "obs_layout"))
         policy = make_policy(envs.single_observation_space, envs.single_action_space, self.config, *layouts)
         policy.load_state_dict(weights)
-        policy.snapshot = name  # pyright: ignore
+        policy.name = name  # pyright: ignore
         return policy.to(self.device).eval().requires_grad_(False)
 
 
@@ -189,21 +224,40 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
 
     Yields:
         what `ppo.learn` yields, and "league/versions" (in the pool), "league/beaten" (the learner's mean share of the
-        points against them) and "league/past_games" (games against past versions in this iteration); where a rating
-        was due "league/rating", "league/rating_sigma" and "league/won_<reference>", the share of games won.
+        points against them), "league/past_games" (games against them in this iteration), "league/gamma" and
+        "league/<knob>"; where a rating was due "league/rating", "league/rating_sigma" and "league/won_<reference>",
+        the share of games won.
     """
     state = state or TrainState(envs, config)
-    prepare(state, config)
-    for metrics in ppo.learn(envs, config, state.ppo):
-        games = record_games(state)
+    rollout = state.ppo.collector.new_rollout(config.num_steps)
+    while state.global_step < config.total_timesteps:
         prepare(state, config)
-        members = state.pool.members
-        metrics["league/versions"], metrics["league/past_games"] = len(members), games
-        metrics["league/beaten"] = sum(one.beaten for one in members) / len(members)
+        now, turned = at(config, envs, state.global_step / config.total_timesteps)
+        metrics = ppo.iterate(state.ppo, rollout, now) | turned
+        metrics["league/past_games"] = record_games(state)
+        metrics["league/versions"] = len(state.pool.members)
+        metrics["league/beaten"] = sum(one.beaten for one in state.pool.members) / len(state.pool.members)
         if config.rate_every and state.global_step >= state.next_rating:
             metrics |= rate_learner(state, config)
             state.next_rating += config.rate_every
         yield metrics
+
+
+def at(config: Config, envs: Any, progress: float) -> tuple[Config, dict[str, float]]:
+    """The config after a share of the run, 0..1, and the world's knobs turned to where they are then.
+
+    Raises:
+        ValueError: a knob that the world doesn't have, or a horizon where it has no time of its own.
+    """
+    now = copy.copy(ppo.at(config, progress))
+    if now.horizon:
+        if not envs.world.step_seconds:
+            raise ValueError(f"horizon is in seconds, and {envs.world.name} has no time of its own; set gamma")
+        vars(now)["gamma"] = float(np.exp(-envs.world.step_seconds / now.horizon))
+    knobs = {name: schedules.value(value, progress) for name, value in map(_knob, config.knobs)}
+    if knobs:
+        envs.set_params(**knobs)
+    return now, {"league/gamma": now.gamma} | {f"league/{name}": value for name, value in knobs.items()}
 
 
 def prepare(state: TrainState, config: Config) -> None:
@@ -212,10 +266,24 @@ def prepare(state: TrainState, config: Config) -> None:
         state.freeze()
         state.next_snapshot = state.global_step + config.snapshot_every
     if config.past_share and state.global_step >= state.next_draw:
-        names = state.pool.draw(config.opponents, state.generator)
-        owner = past_owners(config.num_envs, state.num_seats, config.past_share, len(names))
-        state.ppo.collector.set_opponents([state.frozen[name] for name in names], owner)
+        opponents = [state.frozen[name] for name in state.pool.draw(config.opponents, state.generator)]
+        owner = past_owners(config.num_envs, state.num_seats, config.past_share, len(opponents))
+        state.ppo.collector.set_opponents(opponents, owner)
+        levels = torch.tensor([0, *(one.level if isinstance(one, Scripted) else 0 for one in opponents)])
+        state.ppo.collector.envs.set_control(levels[owner].reshape(-1, state.num_seats).numpy())
         state.next_draw = state.global_step + config.redraw_every
+
+
+def _scripted(world: Any, names: tuple[str, ...]) -> dict[str, Scripted]:
+    """A world's scripted players by name.
+
+    Raises:
+        ValueError: a name that it doesn't have.
+    """
+    known = level_names(world.scripted_levels)
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"{world.name} has no scripted player {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+    return {name: Scripted(name, known.index(name) + 1) for name in names}
 
 
 def rate_learner(state: TrainState, config: Config) -> dict[str, float]:

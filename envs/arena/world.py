@@ -157,6 +157,7 @@ def _world(name: str, map: Map, team_size: int, options: dict[str, Any]) -> Worl
         draw=draw,
         draw_size=SCREEN,
         render_fps=15,
+        step_seconds=1 / data.TICKS_PER_SECOND,
         validate=lambda state, given: _validate(state, given, params),
     )  # fmt: skip
 

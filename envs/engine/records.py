@@ -110,7 +110,7 @@ class Records:
         self.params[...] = changed
 
     def set_control(self, control: Any) -> None:
-        """Who plays each seat from the next episode on; see `WorldVectorEnv.set_control`."""
+        """Who plays each seat; see `WorldVectorEnv.set_control`."""
         levels = self.world.scripted_levels
         control = np.broadcast_to(np.asarray(control, np.int32), self.state["next_control"].shape)
         if control.min() < 0 or control.max() > levels:
@@ -119,3 +119,5 @@ class Records:
         if levels and (control[:, absent] == 0).any():
             raise ValueError(f"seats {absent} have no row of the caller's, so control there must be a scripted level")
         self.state["next_control"] = control
+        unbegun = self.state["tick"] == 0
+        self.state["control"][unbegun] = control[unbegun]

@@ -163,6 +163,8 @@ class World:
     """`draw(canvas, state, params, tables)` paints one record; it never steps."""
     draw_size: tuple[int, int] = (600, 400)
     render_fps: int = 30
+    step_seconds: float = 0.0
+    """Of the game's own time, a tick; 0 where it has none."""
     validate: Callable[[np.ndarray, np.ndarray], None] | None = None
     """`validate(state, params)` raises ValueError for records (`[num_worlds]` and `[R]`) that rules can't index by."""
 

@@ -330,7 +330,9 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._records.set_params(**values)
 
     def set_control(self, control: Any) -> None:
-        """Who plays each seat from the next episode on.
+        """Who plays each seat from the next episode on; at once in worlds whose episode has not begun.
+
+        The observations and masks that the caller holds stay as they are.
 
         Args:
             control: ints `[world.num_seats]` or `[num_worlds, world.num_seats]`: 0 the caller, 1.. a scripted level.

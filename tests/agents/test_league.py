@@ -89,3 +89,13 @@ def test_bad_pools_are_refused() -> None:
         Pool(capacity=0)
     with pytest.raises(ValueError, match="empty pool"):
         Pool().draw(1, torch.Generator())
+
+
+def test_who_stays_is_met_but_never_leaves() -> None:
+    pool = pool_of("quality", capacity=2)
+    pool.add("hard", stays=True)
+    assert pool.add("a") is None and pool.add("b") is None
+    for _ in range(2000):
+        pool.record("hard", 1)
+    assert pool.chances().argmin() == 0 and pool.add("c") == "a"
+    assert [one.name for one in pool.members] == ["hard", "b", "c"]

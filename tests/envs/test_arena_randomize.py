@@ -10,6 +10,7 @@ from envs.arena.randomize import VARIANTS, VARIED
 
 def test_numbers_stay_within_the_share_and_zeros_zero() -> None:
     plain, rows = duel().params, duel(randomize=0.2).params
+    assert plain is not None and rows is not None
     assert len(plain) == 1 and len(rows) == VARIANTS
     for name in plain.dtype.names or ():
         if name not in VARIED:

@@ -1,5 +1,7 @@
 """Self-play: who holds which seats, how games against the past are counted, and a run that was cut goes on the same."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 
 import envs
 from agents import checkpoint
+from agents.owners import Scripted
 from experiments import selfplay
 from experiments.cli import main
 from experiments.selfplay import Config, TrainState, learn, past_owners, record_games
@@ -105,9 +108,51 @@ def test_the_past_is_met_and_does_not_teach() -> None:
     assert state.global_step < 4 * SMALL.num_envs * 2 * SMALL.num_steps
 
 
+def test_scripted_players_of_the_pool_play_their_worlds_themselves_and_are_counted() -> None:
+    config = replace(SMALL, scripted=("hard",), past_share=0.5, opponents=3, rate_every=0)
+    state = TrainState(duels(), config)
+    batch, games, scripted_rows = state.ppo.collector.envs, 0.0, 0
+    for metrics in learn(batch, config, state):
+        games += metrics["league/past_games"]
+        owners = state.ppo.collector.owners
+        by_script = torch.tensor([0, *(isinstance(one, Scripted) for one in owners.opponents)])[owners.owner]
+        begun = ~state.ppo.collector.starts
+        assert (torch.from_numpy(batch.state["control"].copy()).flatten() == 3 * by_script)[begun].all()
+        scripted_rows += int(by_script.sum())
+    hard = state.pool.members[0]
+    assert hard.name == "hard" and hard.stays and 0 < hard.games < games and scripted_rows
+    assert len(state.pool.members) == 1 + SMALL.pool_size
+    resumed = TrainState(duels(), config)
+    resumed.load_state_dict(state.state_dict() | {"playing": ["hard"], "pool": state.pool.state_dict()[:1]} | owned(1))
+    assert isinstance(resumed.ppo.collector.owners.opponents[0], Scripted)
+
+
+def owned(opponents: int) -> dict[str, Any]:
+    """A collector's saved state in which nobody of so many opponents has played."""
+    collector = TrainState(duels(), SMALL).ppo.collector
+    saved = collector.state_dict()
+    return {"collector": saved | {"owners": saved["owners"] | {"opponents": opponents, "memories": []}}}
+
+
+def test_horizon_and_knobs_turn_while_it_trains() -> None:
+    knobs = ("team_spirit=linear:0.2:1", "reward_win=7")
+    config = replace(SMALL, horizon="linear:10:40", knobs=knobs, rate_every=0)
+    batch = duels()
+    seen = list(learn(batch, config))
+    assert seen[0]["league/gamma"] == pytest.approx(math.exp(-0.2 / 10))
+    assert 0.98 < seen[0]["league/gamma"] < seen[-1]["league/gamma"] < math.exp(-0.2 / 40)
+    assert seen[0]["league/team_spirit"] == pytest.approx(0.2) and 0.8 < seen[-1]["league/team_spirit"] < 1
+    assert batch.params["team_spirit"][0] == pytest.approx(seen[-1]["league/team_spirit"])
+    assert batch.params["reward_win"][0] == 7
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("league quintet/Duel-v0 --scripted best", "no scripted player 'best'; it has easy, medium, hard"),
+        ("league quintet/Duel-v0 --knobs team_spirit", "NAME=NUMBER or NAME=SCHEDULE, got 'team_spirit'"),
+        ("league quintet/Duel-v0 --knobs team_spirit=up", "neither a number nor a schedule"),
+        ("league quintet/Duel-v0 --knobs luck=1", "no param 'luck'"),
         ("league quintet/CartPole-v1", "two teams that says who won"),
         ("league quintet/Duel-v0 --past-share 1", "below 1, got 1"),
         ("league quintet/Duel-v0 --opponent-rule best", "one of quality, pfsp, uniform"),
