@@ -38,7 +38,7 @@ class Config:
     actor_learning_rate: Schedule = 0.0
     """Adam's step size for the actor (schedule); 0: the critics'."""
     weight_decay: float = 0.0
-    """L2 penalty on the critics' weights, by way of the gradient."""
+    """Share of the critics' weights, times the step size, that each update takes away (AdamW)."""
     buffer_size: int = 1_000_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000

@@ -44,7 +44,7 @@ class Config:
     learning_rate: Schedule = 2.5e-4
     """Adam's step size (schedule)."""
     weight_decay: float = 0.0
-    """L2 penalty on the weights, by way of the gradient."""
+    """Share of the weights, times the step size, that each update takes away (AdamW)."""
     buffer_size: int = 100_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000

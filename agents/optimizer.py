@@ -29,14 +29,15 @@ def flatten_parameters(modules: Iterable[nn.Module]) -> nn.Parameter:
 
 
 class FlatAdam:
-    """Adam (Kingma and Ba, arXiv 1412.6980) on the parameters of modules laid flat, with torch's fused kernel.
+    """Adam (Kingma and Ba, arXiv 1412.6980), with weight decay apart from the gradient (AdamW: Loshchilov and Hutter,
+    arXiv 1711.05101), on the parameters of modules laid flat, with torch's fused kernel.
 
     Args:
         modules: what to optimise; see `flatten_parameters`.
         learning_rate: may be changed at any time.
         eps: added to the root of the second moment.
         betas: decay of the first and second moment.
-        weight_decay: L2 penalty added to the gradient.
+        weight_decay: share of every parameter, times the learning rate, that is taken away each step.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class FlatAdam:
         """One step along the gradients, first shortened to `max_grad_norm` where they are longer; 0 leaves them."""
         scale = (torch.linalg.vector_norm(self.grad) / max_grad_norm).clamp_(min=1) if max_grad_norm else None
         self.steps += 1
-        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+        torch._fused_adamw_(  # pyright: ignore[reportPrivateImportUsage]
             [self.flat], [self.grad], [self.exp_avg], [self.exp_avg_sq], [], [self.steps],
             lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay,
             eps=self.eps, amsgrad=False, maximize=False, grad_scale=scale,

@@ -45,6 +45,8 @@ class Config:
     """Adam's step size (schedule)."""
     anneal_lr: bool = True
     """Bring the learning rate down to 0 over the run, in a straight line, where it has no schedule of its own."""
+    weight_decay: float = 0.0
+    """Share of the weights, times the step size, that each update takes away (AdamW)."""
     gamma: Schedule = 0.99
     """Discount a step (schedule)."""
     gae_lambda: float = 0.95
@@ -100,7 +102,8 @@ class Config:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         schedules.check(self, "gamma gae_lambda", 0, 1)
-        schedules.check(self, "learning_rate clip_coef ent_coef vf_coef max_grad_norm target_kl rnd_coef", low=0)
+        schedules.check(self, "learning_rate weight_decay max_grad_norm target_kl rnd_coef", low=0)
+        schedules.check(self, "clip_coef ent_coef vf_coef", low=0)
         if self.memory and self.num_steps % self.segment_steps:
             raise ValueError(
                 f"num_steps = {self.num_steps} steps can't be cut into segments of segment_steps = "
@@ -133,7 +136,7 @@ class TrainState:
             self.novelty = Novelty(space, envs.num_envs, start.gamma, device=device) if config.rnd_coef else None
         self.policy.to(device)
         self.reward_scale = RewardScale(envs.num_envs, start.gamma).to(device)
-        self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5)
+        self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)

@@ -7,6 +7,7 @@ not repeated, so that a report that was interrupted, or whose presets changed in
 import fnmatch
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from experiments import flags, runs
@@ -70,7 +72,10 @@ class Row:
         return f"quintet train {self.name}"
 
     def settings(self) -> str | None:
-        """A hash of all that is asked for but the seed; None where the environment lacks its extra here."""
+        """A hash of all that is asked for but the seed; None where the environment lacks its extra here.
+
+        Fields that have their default don't count, so that results outlive the fields that are added later.
+        """
         from experiments.train import parse
 
         try:
@@ -79,7 +84,8 @@ class Row:
             if "extra" not in str(error):
                 raise
             return None
-        asked = {**asdict(config), "seed": None}
+        usual = asdict(type(config)())
+        asked = {name: value for name, value in asdict(config).items() if value != usual[name] and name != "seed"}
         text = json.dumps([algorithm, choice.id, choice.options, asked, self.episodes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -155,26 +161,29 @@ def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
         InputError: either failed, with what it said.
     """
     folder = runs_dir / runs.folder_name(f"{row.name} {seed} {time.time_ns()}")
-    started = time.perf_counter()
-    _quintet(
+    _, seconds = _quintet(
         "train", row.algorithm, row.env_id, *row.flags, "--seed", str(seed), "--runs-dir", str(folder),
         "--eval-episodes", "0", "--checkpoint-every", NEVER,
     )  # fmt: skip
-    seconds = time.perf_counter() - started
     (run,) = runs.known_runs(folder)
-    evaluation = json.loads(_quintet("evaluate", str(run), "--episodes", str(row.episodes), "--json"))
+    said, _ = _quintet("evaluate", str(run), "--episodes", str(row.episodes), "--json")
+    evaluation = json.loads(said)
     best = evaluation["deterministic"]
     kept = {name: best[name] for name in ("episodes", "mean", "low", "high", "min", "max")}
     drawn = evaluation["stochastic"]["mean"]
     return {**kept, "drawn_actions_mean": drawn, "seconds": round(seconds, 1), "commit": runs.read_config(run).commit}
 
 
-def _quintet(*words: str) -> str:
-    """What a command of this program prints."""
-    done = subprocess.run([sys.executable, "-m", "experiments.cli", *words], capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"quintet {' '.join(words)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+def _quintet(*words: str) -> tuple[str, float]:
+    """What a command of this program prints, and the processor's seconds that it took."""
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        process = subprocess.Popen([sys.executable, "-m", "experiments.cli", *words], stdout=out, stderr=err)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said, complaints = (file.seek(0) or file.read() for file in (out, err))
+    if process.returncode:
+        raise InputError(f"quintet {' '.join(words)} failed:\n{complaints.strip() or said.strip()}")
+    return said, used.ru_utime + used.ru_stime
 
 
 def table(rows: list[Row], results: list[dict]) -> str:
@@ -192,7 +201,7 @@ def table(rows: list[Row], results: list[dict]) -> str:
 PREFACE = """\
 Made by `quintet report`. Each seed is a run of the command with `--seed 1`, `--seed 2`, ..., whose last checkpoint then
 plays whole episodes with its best actions (`quintet evaluate`). The mean is that of the seeds' means, with half its 95%
-interval (Student's t over seeds); seconds are of one run on one core, from the start of the process to its end."""
+interval (Student's t over seeds); seconds are the processor's for one run, from the start of its process to the end."""
 HEAD = "| command | seeds x episodes | return | worst seed | known | seconds |"
 
 
