@@ -1,4 +1,4 @@
-"""PPO's policy: observations -> features -> memory -> trunks -> a distribution of actions and a value."""
+"""PPO's policy: observations -> features (of a team) -> memory -> trunks -> action distribution and value."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from agents.distributions import Heads
 from agents.encoding import Encoder
-from agents.entities import Entities, make_pointer, tied_columns
+from agents.entities import Entities, Team, make_pointer, tied_columns
 from agents.memory import make_memory
 from agents.networks import MLP, Features
 from agents.normalize import RunningNorm
@@ -57,6 +57,10 @@ class Policy(nn.Module):
         self.heads = Heads(action_space, action_layout, config.log_std_init, by_kind=entities is not None)
         self.pointer = None if entities is None else make_pointer(self.heads, entities.num_rows, config.entity_size)
         width = self.features.num_features
+        self.team = None
+        if config.team_size > 1:
+            self.team = Team(width, config.team_size, config.entity_size)
+            width = self.team.num_features
         self.remember = make_memory(config.memory, width, config.memory_size, config.context_steps)
         widths = (width if self.remember is None else self.remember.num_features, *config.hidden_sizes)
         self.trunk = None
@@ -74,7 +78,8 @@ class Policy(nn.Module):
     def _see(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features `[..., f]`, and of entities the rows `[..., R, size]`."""
         seen = self.features(obs if self.norm is None else self.norm(obs))
-        return seen if isinstance(seen, tuple) else (seen, None)
+        seen, rows = seen if isinstance(seen, tuple) else (seen, None)
+        return seen if self.team is None else self.team(seen), rows
 
     def _deepen(self, seen: Tensor) -> Tensor:
         return seen if self.trunk is None else self.trunk.activation(self.trunk(seen))

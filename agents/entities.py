@@ -66,6 +66,26 @@ class Entities(nn.Module):
         return torch.cat(features, dim=-1), torch.cat(embedded, dim=-2)
 
 
+class Team(nn.Module):
+    """What a team makes of what its members see: `[..., N, num_inputs]` -> `[..., N, num_inputs + size]`.
+
+    Each member's features become `size` numbers, and each is given the largest of the team's, after its own features:
+    the pool across heroes of OpenAI Five (arXiv 1912.06680, appendix H). N is a multiple of `team_size`, members side
+    by side.
+    """
+
+    def __init__(self, num_inputs: int, team_size: int, size: int) -> None:
+        super().__init__()
+        self.team_size, self.num_features = team_size, num_inputs + size
+        self.tell = linear(num_inputs, size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[..., N, num_features]`."""
+        told = torch.relu(self.tell(features)).unflatten(-2, (-1, self.team_size))
+        most = told.amax(-2, keepdim=True).expand_as(told).flatten(-3, -2)
+        return torch.cat([features, most], dim=-1)
+
+
 def _tables(groups: list[Any]) -> list[tuple[str, list[Any]]]:
     """Groups of one kind that lie side by side, together: they are one table of rows."""
     found: list[tuple[str, list[Any]]] = []

@@ -83,6 +83,9 @@ class Config:
     """What comes first: nothing (convolutions for images), or a network of entities where the env has an obs_layout."""
     entity_size: int = 64
     """Width of an entity's embedding."""
+    team_size: int = 1
+    """Rows side by side that are a team: each also sees the most that any of them makes of its observation, in
+    `entity_size` numbers; 1: everybody for himself."""
     shared_trunk: bool = False
     """One trunk for policy and value, a layer of their own each on top; else a trunk each."""
     memory: Literal["", "lstm", "gru", "transformer"] = ""
@@ -98,7 +101,7 @@ class Config:
 
     def __post_init__(self) -> None:
         sizes = ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs")
-        for name in (*sizes, "entity_size", "memory_size", "segment_steps", "context_steps"):
+        for name in (*sizes, "entity_size", "team_size", "memory_size", "segment_steps", "context_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         schedules.check(self, "gamma gae_lambda", 0, 1)
@@ -111,9 +114,10 @@ class Config:
             )
         what, length = ("segments", self.segment_steps) if self.memory else ("steps", 1)
         count = self.num_envs * self.num_steps // length
-        if count < self.num_minibatches:
+        if count < self.num_minibatches * self.team_size:
+            teams = f" of teams of {self.team_size}" if self.team_size > 1 else ""
             raise ValueError(
-                f"{count} {what} can't be cut into {self.num_minibatches} minibatches; lower num_minibatches"
+                f"{count} {what} can't be cut into {self.num_minibatches} minibatches{teams}; lower num_minibatches"
             )
 
 
@@ -130,6 +134,7 @@ class TrainState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             layouts = (getattr(envs, name, None) for name in ("action_layout", "obs_layout"))
+            check_teams(envs, config)
             self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
             space = Encoder(envs.single_observation_space).space
             start = schedules.at(config, 0)
@@ -165,6 +170,17 @@ class TrainState:
         self.generator.set_state(saved["generator"])
         self.collector.load_state_dict(saved["collector"])
         self.global_step = int(saved["global_step"])
+
+
+def check_teams(envs: Any, config: Config) -> None:
+    """The seats that the rows are must divide into teams.
+
+    Raises:
+        ValueError: they don't.
+    """
+    seats = getattr(envs, "num_seats", 1)
+    if seats % config.team_size:
+        raise ValueError(f"team_size = {config.team_size} does not divide the {seats} seats of a world; use 1, or all")
 
 
 def _check_mask(heads: Heads, num_columns: int | None) -> None:
@@ -307,12 +323,14 @@ def review(policy: Policy, rollout: Rollout, length: int) -> tuple[Tensor, Tenso
 
 
 def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
-    """All epochs over a batch; the metrics are means over the last epoch."""
-    size = len(batch.obs)
+    """All epochs over a batch, teams staying together; the metrics are means over the last epoch."""
+    team, count = config.team_size, len(batch.obs) // config.team_size
     records: list[Tensor] = []
     for _ in range(config.update_epochs):
-        shuffled = batch.select(torch.randperm(size, generator=state.generator, device=batch.obs.device))
-        minibatches = shuffled.split(-(-size // config.num_minibatches))
+        rows = torch.randperm(count, generator=state.generator, device=batch.obs.device)
+        if team > 1:
+            rows = (rows.unsqueeze(1) * team + torch.arange(team, device=rows.device)).flatten()
+        minibatches = batch.select(rows).split(-(-count // config.num_minibatches) * team)
         records = [minibatch_step(state, minibatch, config) for minibatch in minibatches]
         if config.target_kl and float(torch.cat(records, dim=1)[3].mean()) > config.target_kl:
             break

@@ -355,3 +355,29 @@ class Pick(TorchProbe):
         legal = self.legal[rows, verb] & ((verb == 0) | self.legal[rows, 3 + 8 * kind + target])
         best = torch.where(self.legal[:, 1], 1.0, torch.where(self.legal[:, 2], 0.5, 0.2))
         return torch.where(legal, pay - best, -10.0), torch.ones(self.num_envs, dtype=torch.bool)
+
+
+class Tell(TorchProbe):
+    """Teams of three; one of them sees which of four numbers is due, and each is paid 1 for saying it, in one step."""
+
+    limit = 1
+    num_seats = 3
+    single_observation_space = spaces.Box(0, 1, (4,), np.float32)
+    single_action_space = spaces.Discrete(4)
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        self.due = torch.zeros(num_envs, dtype=torch.int64)
+        self.sees = torch.zeros(num_envs, dtype=torch.bool)
+
+    def observe(self) -> tuple[Tensor, None]:
+        return torch.nn.functional.one_hot(self.due, 4).float() * self.sees[:, None], None
+
+    def begin(self, rows: Tensor) -> None:
+        teams = self.num_envs // 3
+        self.due = torch.randint(0, 4, (teams,), generator=self.random).repeat_interleave(3)
+        who = torch.randint(0, 3, (teams, 1), generator=self.random)
+        self.sees = (torch.arange(3) == who).flatten()
+
+    def play(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+        return (actions == self.due).float(), torch.ones(self.num_envs, dtype=torch.bool)

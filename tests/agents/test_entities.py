@@ -16,7 +16,7 @@ from agents.entities import Entities, tied_columns
 from agents.evaluate import evaluate
 from agents.normalize import RunningNorm
 from tests.agents.test_ppo import PROBES, run, same
-from tests.probe_envs import Drift, Pick
+from tests.probe_envs import Drift, Pick, Tell
 
 CONFIG = replace(PROBES, network="entities", entity_size=16, hidden_sizes=(32,), normalize_obs=True)
 ORDER = torch.tensor([3, 0, 4, 1, 2, 7, 5, 6])
@@ -169,3 +169,37 @@ def test_observations_that_are_no_entities() -> None:
         Entities(Pick.obs_layout | {"wide": wide}, 8)
     with pytest.raises(ValueError, match="one-dimensional"):
         ppo.make_policy(spaces.Box(-1, 1, (5, 5)), spaces.Discrete(2), CONFIG, None, Pick.obs_layout)
+
+
+TEAM = replace(PROBES, num_envs=24, total_timesteps=24_000, team_size=3, entity_size=8, hidden_sizes=(32,))
+
+
+@pytest.mark.parametrize("memory", ["", "lstm"])
+def test_a_team_learns_what_one_of_it_sees(memory: Any) -> None:
+    config = replace(TEAM, memory=memory, memory_size=32)
+    assert evaluate(run(Tell(24), config).policy, Tell(60), 600).mean > 0.97
+
+
+def test_who_has_no_team_says_what_he_sees_or_guesses() -> None:
+    assert evaluate(run(Tell(24), replace(TEAM, team_size=1)).policy, Tell(60), 600).mean == pytest.approx(0.5, abs=0.1)
+
+
+@torch.no_grad()
+def test_only_team_mates_tell_each_other() -> None:
+    torch.manual_seed(0)
+    policy = ppo.make_policy(Tell.single_observation_space, Tell.single_action_space, TEAM)
+    obs, empty = torch.rand(9, 4), torch.zeros(9, 0)
+    values = policy.value(obs, empty)
+    torch.testing.assert_close(policy(obs.unflatten(0, (3, 3)), None, empty, empty)[1].flatten(), values)
+    torch.testing.assert_close(policy.value(obs[3:6], empty[3:6]), values[3:6])
+    swapped = policy.value(obs[[1, 0, 2, 3, 4, 5, 6, 7, 8]], empty)
+    torch.testing.assert_close(swapped[[1, 0, 2, 3, 4, 5, 6, 7, 8]], values)
+    obs[4] += 3
+    assert (policy.value(obs, empty) != values).tolist() == [False] * 3 + [True] * 3 + [False] * 3
+
+
+def test_a_team_must_fit_the_seats_and_the_minibatches() -> None:
+    with pytest.raises(ValueError, match="team_size = 2 does not divide the 3 seats"):
+        ppo.TrainState(Tell(24), replace(TEAM, team_size=2))
+    with pytest.raises(ValueError, match="can't be cut into 4 minibatches of teams of 3"):
+        replace(TEAM, num_envs=3, num_steps=3, num_minibatches=4)
