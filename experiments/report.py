@@ -180,7 +180,9 @@ def _quintet(*words: str) -> tuple[str, float]:
         process = subprocess.Popen([sys.executable, "-m", "experiments.cli", *words], stdout=out, stderr=err)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        said, complaints = (file.seek(0) or file.read() for file in (out, err))
+        for file in (out, err):
+            file.seek(0)
+        said, complaints = out.read(), err.read()
     if process.returncode:
         raise InputError(f"quintet {' '.join(words)} failed:\n{complaints.strip() or said.strip()}")
     return said, used.ru_utime + used.ru_stime

@@ -66,7 +66,7 @@ def choose(env_id: str, options: dict[str, Any] | None = None) -> EnvChoice:
     Raises:
         InputError: no such id or option, with the nearest that there is.
     """
-    if env_id.startswith("ALE/"):
+    if is_atari(env_id):
         _register_atari()
     known = gymnasium.registry
     if env_id not in known:
@@ -141,6 +141,7 @@ def make_batch(
 ) -> Any:
     """A vector env to learn from or to evaluate on: tensors for worlds, NumPy with SAME_STEP autoreset for others.
 
+    Atari games come as ale_py's own batches: uint8 `[4, 84, 84]`, four grey frames, and rewards as they are.
     Of a world with several seats `seats` are the learner's; the world's scripted players have the others.
 
     Raises:
@@ -150,6 +151,9 @@ def make_batch(
         if choice.is_world:
             return envs.make_vec(choice.id, num_envs, seed=seed, seats=seats, **choice.options)
         settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        if is_atari(choice.id):
+            settings |= {"vectorization_mode": "vector_entry_point", "reward_clipping": False}
+            return gymnasium.make_vec(choice.id, num_envs, **(settings | choice.options))
         if vectorization == "async":
             settings["context"] = "spawn"
         with _interrupts_ignored() if vectorization == "async" else contextlib.nullcontext():
@@ -172,7 +176,21 @@ def make_one(choice: EnvChoice) -> Any:
         else:
             settings = {"autoreset_mode": AutoresetMode.NEXT_STEP}
             mode = {"vectorization_mode": "sync", "vector_kwargs": settings}
+            if is_atari(choice.id):
+                mode |= {"wrappers": [_seen_as_in_batches], "frameskip": 1}
         return gymnasium.make_vec(choice.id, 1, render_mode="rgb_array", **mode, **choice.options)
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether it is one of ale_py's games."""
+    return env_id.startswith("ALE/")
+
+
+def _seen_as_in_batches(env: gymnasium.Env) -> gymnasium.Env:
+    """An Atari game with the observations of ale_py's batches."""
+    from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+
+    return FrameStackObservation(AtariPreprocessing(env), 4)
 
 
 def make_world(choice: EnvChoice, seats: Sequence[int] | None = None) -> Any:
