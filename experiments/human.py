@@ -5,6 +5,7 @@ can be played with.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -58,10 +59,10 @@ class Pilot(Protocol):
 
 
 class Others(Protocol):
-    """Plays the rows that the person doesn't."""
+    """Plays the rows that the person doesn't, as `matches.Teams` does."""
 
-    def __call__(self, obs: Any, mask: Any) -> np.ndarray:
-        """Actions of all rows."""
+    def act(self, obs: Any, mask: Any, starts: Any) -> Any:
+        """Actions of all rows; bool `[rows]` says where an episode starts."""
         ...
 
 
@@ -137,13 +138,19 @@ class Game:
         row: the person's.
         pilot: turns hands into actions.
         others: plays the other rows; None if there are none.
-        screen: `show(picture, title) -> go on`, `hands() -> Hands` and `look`, as `play.PlayWindow` has them.
+        screen: `show(picture, title) -> go on`, `hands() -> Hands` and `look`, as `screens.PlayWindow` has them.
+        report: called with `infos["episode"]` after each episode; the line that it returns is printed.
     """
 
-    def __init__(self, envs: Any, row: int, pilot: Pilot, others: Others | None, screen: Any) -> None:
+    def __init__(
+        self, envs: Any, row: int, pilot: Pilot, others: Others | None, screen: Any,
+        report: Callable[[dict[str, Any]], str] | None = None,
+    ) -> None:  # fmt: skip
+        self.report = report
         self.envs, self.row, self.pilot, self.others, self.screen = envs, row, pilot, others, screen
         self.painter = Painter(envs)
         self.before: Any = None
+        self.starts, self.ended = True, False
         screen.look = pilot.look
 
     def play(self, seed: int, episodes: int, max_steps: int) -> list[tuple[float, int]]:
@@ -155,6 +162,7 @@ class Game:
         played: list[tuple[float, int]] = []
         total = 0.0
         obs, infos = self.envs.reset(seed=seed)
+        self.starts, self.ended = True, False
         for step in itertools.count(1):
             action = self._decide(infos, f"episode {len(played) + 1} · return {total:.2f}")
             if action is None or step == max_steps + 1:
@@ -166,15 +174,22 @@ class Game:
                 continue
             played.append((float(infos["episode"]["r"][self.row]), int(infos["episode"]["l"][self.row])))
             print(f"episode {len(played)}: return {played[-1][0]:.2f} in {played[-1][1]} steps", flush=True)
+            if self.report is not None:
+                print(self.report(infos["episode"]), flush=True)
             total = 0.0
             if len(played) == episodes or not self._linger(f"episode {len(played)} is over"):
                 break
         return played
 
     def _step(self, obs: Any, infos: dict[str, Any], action: np.ndarray) -> tuple[Any, float, dict[str, Any]]:
-        actions = self.others(obs, infos.get("action_mask")) if self.others else action[None].copy()
-        actions[self.row] = action
+        if self.others is None:
+            actions = action[None]
+        else:
+            starts = np.full(self.envs.num_envs, self.starts)
+            actions = np.array(self.others.act(obs, infos.get("action_mask"), starts))
+            actions[self.row] = action
         obs, rewards, _, _, infos = self.envs.step(actions)
+        self.starts, self.ended = self.ended, "episode" in infos
         return obs, float(rewards[self.row]), infos
 
     def _decide(self, infos: dict[str, Any], title: str) -> np.ndarray | None:
@@ -210,19 +225,3 @@ class Game:
         """Shows the last picture for a while."""
         last = self._picture(self.envs.state[0])
         return all(self.screen.show(last, title) for _ in range(pictures))
-
-
-def by_policy(policy: Any, rows: int, seed: int) -> Others:
-    """A trained policy's best actions for every row."""
-    import torch
-
-    memory: list[Any] = [policy.initial_memory(rows)]
-    generator = torch.Generator().manual_seed(seed)
-    starts = torch.zeros(rows, dtype=torch.bool)
-
-    def act(obs: Any, mask: Any) -> np.ndarray:
-        with torch.no_grad():
-            actions, memory[0] = policy.act(obs, mask, memory[0], starts, deterministic=True, generator=generator)
-        return actions.cpu().numpy().copy()
-
-    return act

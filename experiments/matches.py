@@ -1,11 +1,12 @@
 """Games between two players of a world of two teams: scripted levels, random legal play, trained policies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 BATCH = 64
 """Games played side by side."""
@@ -38,8 +39,9 @@ class Tally:
 
 
 def match(
-    make: Callable[[int, int], Any], first: Player, second: Player, games: int, seed: int = 0, batch: int = BATCH
-) -> Tally:
+    make: Callable[[int, int], Any], first: Player, second: Player, games: int, seed: int = 0, batch: int = BATCH,
+    deterministic: bool = False,
+) -> Tally:  # fmt: skip
     """Whole games, each with random streams of its own; the players change sides half way.
 
     Args:
@@ -48,41 +50,70 @@ def match(
         games: how many, rounded up to an even number.
         seed: of the worlds and of random and trained players' draws.
         batch: games side by side.
+        deterministic: trained players take their best actions, else they draw.
     """
     tally = Tally(0, 0, 0)
     half = -(-games // 2)
     for side, players in enumerate(((first, second), (second, first))):
         for start in range(0, half, batch):
             envs = make(min(batch, half - start), seed + 2 * start + side)
-            play(envs, *players, seed=seed + 2 * start + side)
+            play(envs, *players, seed=seed + 2 * start + side, deterministic=deterministic)
             won, lost = (int((envs.state[name][:, 0] > 0).sum()) for name in ("won", "lost"))
             drawn = envs.num_worlds - won - lost
             tally = tally + (Tally(lost, won, drawn) if side else Tally(won, lost, drawn))
     return tally
 
 
-@torch.no_grad()
-def play(envs: Any, first: Player, second: Player, seed: int = 0) -> None:
-    """Plays all worlds of a batch with Disabled autoreset from reset to end; `envs.state` tells what came of it."""
-    team = envs.num_seats // 2
-    rows = torch.arange(envs.num_envs).reshape(-1, 2, team)
-    envs.set_control([first.level] * team + [second.level] * team)
-    obs, infos = envs.reset()
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    parts = [(player, rows[:, side].flatten()) for side, player in enumerate((first, second))]
-    memories = [None if one.policy is None else one.policy.initial_memory(len(mine)) for one, mine in parts]
-    starts = torch.ones(envs.num_envs, dtype=torch.bool)
-    actions = torch.zeros((envs.num_envs, *(envs.single_action_space.shape or ())), dtype=torch.int64)
-    while not envs.state["ended"].all():
-        mask = infos["action_mask"]
-        for side, (player, mine) in enumerate(parts):
+class Teams:
+    """The players of both teams, in every seat of a batch of worlds; they hold them from the next reset on.
+
+    Args:
+        envs: with all seats.
+        first, second: who plays which team.
+        seed: of what random and trained players draw.
+        deterministic: trained players take their best actions.
+        free: seats that somebody else plays.
+    """
+
+    def __init__(
+        self, envs: Any, first: Player, second: Player, seed: int = 0, deterministic: bool = False,
+        free: Sequence[int] = (),
+    ) -> None:  # fmt: skip
+        team = envs.num_seats // 2
+        rows = torch.arange(envs.num_envs).reshape(-1, 2, team)
+        levels = [first.level] * team + [second.level] * team
+        envs.set_control([0 if seat in free else level for seat, level in enumerate(levels)])
+        self.players, self.rows = (first, second), [rows[:, side].flatten() for side in range(2)]
+        self.layout, self.deterministic = envs.action_layout, deterministic
+        self.rng, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        self.memories = [
+            None if player.policy is None else player.policy.initial_memory(len(mine))
+            for player, mine in zip(self.players, self.rows, strict=True)
+        ]
+        self.actions = torch.zeros((envs.num_envs, *(envs.single_action_space.shape or ())), dtype=torch.int64)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, mask: Tensor, starts: Tensor | np.ndarray) -> Tensor:
+        """Actions int64 `[num_envs, parts]` for observations, masks and bool `[num_envs]`: an episode starts here."""
+        starts = torch.as_tensor(starts)
+        for side, (player, mine) in enumerate(zip(self.players, self.rows, strict=True)):
             if player.policy is not None:
-                actions[mine], memories[side] = player.policy.act(
-                    obs[mine], mask[mine], memories[side], starts[mine], generator=generator
-                )
+                self.actions[mine], self.memories[side] = player.policy.act(
+                    obs[mine], mask[mine], self.memories[side], starts[mine],
+                    deterministic=self.deterministic, generator=self.generator,
+                )  # fmt: skip
             elif player.level == 0:
-                actions[mine] = torch.from_numpy(random_legal(mask[mine].numpy(), envs.action_layout, rng))
-        obs, _, _, _, infos = envs.step(actions)
+                self.actions[mine] = torch.from_numpy(random_legal(mask[mine].numpy(), self.layout, self.rng))
+        return self.actions
+
+
+def play(envs: Any, first: Player, second: Player, seed: int = 0, deterministic: bool = False) -> None:
+    """Plays all worlds of a batch with Disabled autoreset from reset to end; `envs.state` tells what came of it."""
+    teams = Teams(envs, first, second, seed, deterministic)
+    obs, infos = envs.reset()
+    starts = torch.ones(envs.num_envs, dtype=torch.bool)
+    while not envs.state["ended"].all():
+        obs, _, _, _, infos = envs.step(teams.act(obs, infos["action_mask"], starts))
         starts = torch.zeros_like(starts)
 
 

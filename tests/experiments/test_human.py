@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from envs.arena.draw_terrain import edges
 from envs.arena.map import DX, DY
 from envs.arena.state import ATTACK, BUY, CAST, MOVE, RECALL, STOP, WARD
 from envs.engine.rules import World
-from experiments import human, play
+from experiments import human, screens
 from experiments.cli import main
 from experiments.errors import InputError
 from experiments.human import ArrowPilot, Hands
@@ -181,9 +181,9 @@ def press(monkeypatch: pytest.MonkeyPatch, script: dict[int, list[Any]]) -> list
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     pictures: list[np.ndarray] = []
-    show = play.PlayWindow.show
+    show = screens.PlayWindow.show
 
-    def show_and_post(self: play.PlayWindow, picture: np.ndarray, title: str) -> bool:
+    def show_and_post(self: screens.PlayWindow, picture: np.ndarray, title: str) -> bool:
         self.fps = 480
         pictures.append(picture)
         go_on = show(self, picture, title)
@@ -191,7 +191,7 @@ def press(monkeypatch: pytest.MonkeyPatch, script: dict[int, list[Any]]) -> list
             pygame.event.post(pygame.event.Event(kind, **fields))
         return go_on
 
-    monkeypatch.setattr(play.PlayWindow, "show", show_and_post)
+    monkeypatch.setattr(screens.PlayWindow, "show", show_and_post)
     return pictures
 
 
@@ -233,15 +233,20 @@ class Waiter:
 
 
 def test_others_play_the_other_seats(monkeypatch: pytest.MonkeyPatch) -> None:
-    def act(obs: Any, mask: Any) -> np.ndarray:
-        assert len(obs) == len(mask) == 2
-        return np.array([[probe_worlds.MOVE, 1], [probe_worlds.MOVE, 0]])
+    class Others:
+        began: ClassVar = []
+
+        def act(self, obs: Any, mask: Any, starts: Any) -> np.ndarray:
+            assert len(obs) == len(mask) == len(starts) == 2
+            self.began.append(bool(starts.all()))
+            return np.array([[probe_worlds.MOVE, 1], [probe_worlds.MOVE, 0]])
 
     press(monkeypatch, {})
     world = replace(probe_worlds.two_seats(), draw=lambda canvas, state, params, tables: canvas.fill((9, 9, 9)))
     batch = envs.make_vec(world, 1, autoreset_mode="NextStep")
-    human.Game(batch, 1, Waiter(), act, play.PlayWindow(480)).play(0, 1, 3)
+    human.Game(batch, 1, Waiter(), Others(), screens.PlayWindow(480)).play(0, 1, 3)
     assert batch.state.action[0, :, 0].tolist() == [probe_worlds.MOVE, probe_worlds.WAIT]
+    assert Others.began[:2] == [True, False]
 
 
 def test_a_window_notes_hands_in_pixels_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +254,7 @@ def test_a_window_notes_hands_in_pixels_of_the_picture(monkeypatch: pytest.Monke
 
     click = (pygame.MOUSEBUTTONDOWN, {"button": 3, "pos": (30, 10)})
     press(monkeypatch, {1: [click, (pygame.KEYDOWN, {"key": pygame.K_q}), (pygame.KEYDOWN, {"key": pygame.K_F2})]})
-    window = play.PlayWindow(480)
+    window = screens.PlayWindow(480)
     picture = np.zeros((40, 60, 3), np.uint8)
     assert window.show(picture, "") and window.hands() == Hands()
     assert window.show(picture, "")

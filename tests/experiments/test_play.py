@@ -7,7 +7,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
-from experiments import play, runs
+from experiments import runs, screens
 from experiments.cli import main
 
 
@@ -46,7 +46,7 @@ def test_a_gif_stops_in_time(run: Path, tmp_path: Path) -> None:
 def test_the_seed_decides(run: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     for seed in ("3", "3", "4"):
-        monkeypatch.setattr(play.Video, "show", lambda self, picture, title: True)
+        monkeypatch.setattr(screens.Video, "show", lambda self, picture, title: True)
         main(["play", str(run), "--episodes", "3", "--stochastic", "--seed", seed, "--video", "unused.mp4"])
         seen.append(lengths(capsys.readouterr().out))
     assert seen[0] == seen[1] != seen[2]
@@ -57,16 +57,16 @@ def test_a_window_opens_and_closes(run: Path, capsys: pytest.CaptureFixture, mon
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     pictures = []
-    show = play.Window.show
+    show = screens.Window.show
 
-    def show_and_close(self: play.Window, picture: np.ndarray, title: str) -> bool:
+    def show_and_close(self: screens.Window, picture: np.ndarray, title: str) -> bool:
         self.fps = 480
         pictures.append(picture)
         if len(pictures) == 5:
             pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q))
         return show(self, picture, title)
 
-    monkeypatch.setattr(play.Window, "show", show_and_close)
+    monkeypatch.setattr(screens.Window, "show", show_and_close)
     assert main(["play", str(run), "--episodes", "0"]) == 0
     assert len(pictures) == 5
     assert not pygame.display.get_init()
@@ -76,7 +76,7 @@ def test_space_pauses_and_arrows_change_the_speed(monkeypatch: pytest.MonkeyPatc
     import pygame
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    window = play.Window(400)
+    window = screens.Window(400)
     picture = np.zeros((40, 60, 3), np.uint8)
     assert window.show(picture, "")
     for key in (pygame.K_SPACE, pygame.K_UP, pygame.K_SPACE):
