@@ -59,7 +59,7 @@ def evaluate(
     """Plays whole episodes and sums their raw rewards.
 
     Each env plays a number of episodes fixed beforehand, equal but for one: counting whichever end first would favour
-    short ones.
+    short ones. Where the rows are seats, an episode is a whole world's: its return is the mean over the seats.
 
     Args:
         policy: anything with `act` and `initial_memory`, on `device`.
@@ -83,7 +83,8 @@ def evaluate(
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         return *policy.act(obs, mask, memory, starts, deterministic=deterministic, generator=generator), {}
 
-    left = _quotas(episodes, envs.num_envs)
+    seats = getattr(envs, "num_seats", 1)
+    left = np.repeat(_quotas(episodes, envs.num_envs // seats), seats)
     returns, lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, np.int64)
     found: list[tuple[float, int]] = []
     statistics: dict[str, list[float]] = {}
@@ -95,9 +96,9 @@ def evaluate(
         returns += np.where(valid, rollout.rewards[0].cpu().numpy(), 0)
         lengths += valid
         too_long = (lengths >= step_limit) & ~ended & (left > 0)
-        for row in np.flatnonzero((ended | too_long) & (left > 0)):
-            found.append((float(returns[row]), int(lengths[row])))
-        cut += int(too_long.sum())
+        for row in np.flatnonzero(((ended | too_long) & (left > 0))[::seats]) * seats:
+            found.append((float(returns[row : row + seats].mean()), int(lengths[row])))
+        cut += int(too_long[::seats].sum())
         counted = left[ended] > 0
         for name, values in collector.pop_statistics().items():
             statistics.setdefault(name, []).extend(np.array(values)[counted].tolist())

@@ -72,6 +72,7 @@ def load_policy(run_config: runs.RunConfig, path: Path, envs: Any) -> Any:
 
 
 def evaluation_envs(run_config: runs.RunConfig, episodes: int) -> Any:
-    """A batch to evaluate on, no larger than the number of episodes."""
+    """A batch to evaluate on, no more worlds than episodes; who learned in all seats plays the first team's."""
     choice = EnvChoice(run_config.env_id, run_config.env_options)
-    return make_batch(choice, min(episodes, WORLDS if choice.is_world else OTHERS))
+    seats = "team" if hasattr(load_algorithm(run_config.algorithm), "SEATS") else (0,)
+    return make_batch(choice, min(episodes, WORLDS if choice.is_world else OTHERS), seats=seats)

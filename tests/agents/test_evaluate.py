@@ -114,3 +114,11 @@ def test_statistics_are_means_over_the_episodes_that_count() -> None:
     result = evaluate(Fixed(), envs, 6)
     assert result.statistics == {"paid": 2.5}
     assert str(result).endswith("; paid 2.5")
+
+
+def test_the_seats_of_a_world_have_one_episode_together() -> None:
+    wages = [1, 3, 10, 30]
+    envs: Any = SyncVectorEnv([lambda wage=wage: Counter(2, wage) for wage in wages], autoreset_mode="SameStep")  # type: ignore
+    envs.num_seats = 2
+    result = evaluate(Fixed(), envs, 3)
+    assert result.episodes == 3 and result.mean == pytest.approx((4 + 4 + 40) / 3) and result.mean_length == 2
