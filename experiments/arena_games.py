@@ -128,7 +128,7 @@ def _minutes_a_tick() -> float:
     return 1 / (60 * data.TICKS_PER_SECOND)
 
 
-def wilson(hits: int, of: int) -> tuple[float, float]:
+def wilson(hits: float, of: int) -> tuple[float, float]:
     """Wilson's 95% interval of a share: Wilson (1927), https://doi.org/10.1080/01621459.1927.10502953."""
     if of == 0:
         return 0.0, 1.0
