@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: help setup demo test test-slow lint format bench clean
 
 help:
-	@echo "make demo       train two agents, evaluate them, leave a video (3 minutes)"
+	@echo "make demo       train two agents, evaluate them, leave videos (4 minutes)"
 	@echo "make test       the tests"
 	@echo "make test-slow  the learning tests, which take longer"
 	@echo "make lint       ruff and pyright"

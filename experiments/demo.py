@@ -1,4 +1,4 @@
-"""`quintet demo`: two agents from nothing to a video, in three minutes."""
+"""`quintet demo`: two agents from nothing to a video, and a match of one that comes trained, in four minutes."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ LEVEL = "four_rooms"
 
 @dataclass(frozen=True)
 class Options:
-    """Trains PPO on CartPole and tabular Q on a grid, evaluates both, leaves videos and a TensorBoard log."""
+    """Trains PPO on CartPole and tabular Q on a grid, evaluates both, leaves videos and a TensorBoard log.
+
+    Ends with a duel of the arena: the policy that comes with the package against the hard scripted player.
+    """
 
     runs_dir: str = "runs"
     """Folder for the runs and the videos."""
@@ -24,8 +27,8 @@ def main(argv: list[str]) -> int:
     started = time.perf_counter()
     folder = Path(options.runs_dir)
     lessons = {
-        "1/2  PPO learns to balance a pole": ["ppo", "quintet/CartPole-v1"],
-        "2/2  tabular Q learns its way through four rooms": ["q", "quintet/GridWorld-v0", "--env.level", LEVEL],
+        "1/3  PPO learns to balance a pole": ["ppo", "quintet/CartPole-v1"],
+        "2/3  tabular Q learns its way through four rooms": ["q", "quintet/GridWorld-v0", "--env.level", LEVEL],
     }
     shown: list[tuple[Path, Path]] = []
     for title, words in lessons.items():
@@ -39,7 +42,13 @@ def main(argv: list[str]) -> int:
     print("\nwhat it learned: the best action in each cell and its value\n")
     picture = folder / f"demo-{LEVEL}-table.png"
     print(learned_table(shown[1][0], picture))
-    print(after(shown, picture, folder, time.perf_counter() - started))
+    duel = folder / "demo-duel.mp4"
+    print(
+        "\n3/3  a duel of the arena, learned by self-play, against the hard scripted player\n  quintet play duel",
+        flush=True,
+    )
+    play.main(["duel", "--versus", "hard", "--episodes", "1", "--video", str(duel)])
+    print(after(shown, picture, duel, folder, time.perf_counter() - started))
     return 0
 
 
@@ -58,7 +67,7 @@ def learned_table(run: Path, picture: Path) -> str:
     return table_text(policy.table, policy.visits, shape, level.rows)
 
 
-def after(shown: list[tuple[Path, Path]], picture: Path, folder: Path, seconds: float) -> str:
+def after(shown: list[tuple[Path, Path]], picture: Path, duel: Path, folder: Path, seconds: float) -> str:
     """What there is now and what to try next."""
     (pole, pole_video), (grid, grid_video) = shown
     return f"""
@@ -66,12 +75,14 @@ done in {duration(seconds)}
 
   videos         {pole_video}
                  {grid_video}
+                 {duel}
   the table      {picture}
   curves         tensorboard --logdir {folder}
 
 try next (after `source .venv/bin/activate`):
   quintet play {pole}                     in a window
   quintet evaluate {grid}
+  quintet play duel --human                     against a hero that taught itself
   quintet train q quintet/GridWorld-v0 --env.level frozen_lake_4x4
   quintet train ppo Acrobot-v1                  any environment of Gymnasium's
   quintet envs                                  what else there is"""

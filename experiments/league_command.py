@@ -1,10 +1,11 @@
 """`quintet league`: teams that learn by self-play."""
 
-from experiments import league_report, train
+from experiments import league_report, ship, train
 
 USAGE = """usage: quintet league ENV_ID [flags] [--env.KEY VALUE ...]
        quintet league --resume RUN
        quintet league --report RUN [RUN ...] [flags]
+       quintet league --ship RUN NAME
 
 Trains one policy in all seats of a world of two teams, against itself and its frozen past, and leaves a run folder.
 
@@ -24,4 +25,6 @@ def main(argv: list[str]) -> int:
         return 0
     if "--report" in argv:
         return league_report.main([word for word in argv if word != "--report"])
+    if "--ship" in argv:
+        return ship.main([word for word in argv if word != "--ship"])
     return train.main(argv if "--resume" in argv else ["league", *argv])

@@ -133,8 +133,8 @@ def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
 
 def _match(options: Options, given: dict[str, Any]) -> tuple[EnvChoice, str | None]:
     """The world to play, and the run, if it is one's, whose agent plays beside the person."""
-    folder = Path(options.runs_dir) / options.run
-    if options.run != "latest" and not folder.is_dir() and not Path(options.run).is_dir():
+    folders = (Path(options.run), Path(options.runs_dir) / options.run, runs.SHIPPED / options.run)
+    if options.run != "latest" and not any(folder.is_dir() for folder in folders):
         return choose(options.run, given), None
     run_config = runs.read_config(runs.find(options.run, options.runs_dir))
     return choose(run_config.env_id, {**run_config.env_options, **given}), options.run

@@ -45,6 +45,9 @@ def main(argv: list[str]) -> int:
     for name in options.run:
         run = runs.find(name, options.runs_dir)
         groups.setdefault(label(runs.read_config(run)), []).append(curve(run, options.x, options.y))
+    plain = {title: title.rpartition(" (")[0] for title in groups}
+    if len(set(plain.values())) == len(plain):  # no need to tell settings apart
+        groups = {plain[title]: each for title, each in groups.items()}
     curves = {title: average(each) for title, each in groups.items()}
     out = Path(options.out)
     draw(curves, options, out)
@@ -88,18 +91,20 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def average(curves: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Runs in equal parts of x: "x", "mean", "low" and "high" (the least and the greatest run), float64 `[p]`."""
+    """Runs in equal parts of x, float64 `[p]` each: "x" (the mean of where values were), "mean", "low" and "high" (the
+    least and the greatest run)."""
     end = max(places[-1] for places, _ in curves)
-    edges = np.linspace(0, end, min(POINTS, max(len(places) for places, _ in curves)) + 1)
-    parts = []
+    edges = np.linspace(0, end, POINTS + 1)
+    parts, middles = [], []
     for places, values in curves:
         part = np.clip(np.searchsorted(edges, places, side="left") - 1, 0, len(edges) - 2)
         counts = np.bincount(part, minlength=len(edges) - 1)
-        sums = np.bincount(part, values, minlength=len(edges) - 1)
-        parts.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
-    stacked = np.stack(parts)
+        for found, numbers in ((parts, values), (middles, places)):
+            sums = np.bincount(part, numbers, minlength=len(edges) - 1)
+            found.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+    stacked, x = np.stack(parts), np.stack(middles)
     there = ~np.isnan(stacked).all(0)
-    x, stacked = edges[1:][there], stacked[:, there]
+    stacked, x = stacked[:, there], np.nanmean(x[:, there], 0)
     return {"x": x, "mean": np.nanmean(stacked, 0), "low": np.nanmin(stacked, 0), "high": np.nanmax(stacked, 0)}
 
 

@@ -22,6 +22,8 @@ from typing import Any
 from envs.registration import did_you_mean
 from experiments.errors import InputError
 
+SHIPPED = Path(__file__).parent / "shipped"
+"""Run folders that come with the package, a policy and no more in each."""
 PACKAGES = ("quintet", "torch", "numpy", "numba", "gymnasium")
 
 
@@ -128,7 +130,7 @@ def read_config(run: Path) -> RunConfig:
 
 
 def find(name: str, runs_dir: str | Path = "runs") -> Path:
-    """The run folder that a user means: a path, a name in `runs_dir`, or "latest".
+    """The run folder that a user means: a path, a name in `runs_dir`, "latest", or a policy that is shipped.
 
     Raises:
         InputError: there is none, with the nearest that there is.
@@ -136,11 +138,11 @@ def find(name: str, runs_dir: str | Path = "runs") -> Path:
     runs = known_runs(Path(runs_dir))
     if name == "latest" and runs:
         return max(runs, key=lambda run: (run / "config.json").stat().st_mtime)
-    for path in (Path(name), Path(runs_dir) / name):
+    for path in (Path(name), Path(runs_dir) / name, SHIPPED / name):
         if (path / "config.json").is_file():
             return path
     path = Path(name)
-    known = {run.name: run for run in [*runs, *known_runs(path.parent)]}
+    known = {run.name: run for run in [*known_runs(SHIPPED), *runs, *known_runs(path.parent)]}
     hint = did_you_mean(path.name, known)
     if not hint and known:
         hint = f"; there are: {', '.join(str(run) for run in list(known.values())[-3:])}"
