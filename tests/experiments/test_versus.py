@@ -120,4 +120,4 @@ def test_the_policy_that_comes_trained_beats_the_hard_player() -> None:
 
     player = versus.player_of("duel", one_duel(), "runs")
     tally = match(make, player, HARD, 40, seed=5, deterministic=True)
-    assert tally.won >= 34, "98% of 1,000 games; fewer than 34 of 40 has odds of one in a million"
+    assert tally.won >= 34, "98% of 1,000 games; fewer than 34 of 40 would come once in 50,000 times"
