@@ -347,14 +347,18 @@ def test_masks_tell_what_is_legal() -> None:
     assert np.array_equal(env.action_masks(), mask.numpy())
 
 
-def test_a_seat_without_a_row_is_scripted_and_control_is_read_at_reset() -> None:
+def test_a_seat_without_a_row_is_scripted_and_control_changes_between_episodes() -> None:
     env = batch("two_seats", 2, seats=(0,), seed=6)
     env.reset()
     assert env.num_envs == 2 and env.state.control.tolist() == [[0, 1], [0, 1]]
+    env.step(np.zeros((2, 2), np.int64))
     env.set_control([0, 2])
-    assert env.state.control.tolist() == [[0, 1], [0, 1]]
+    assert env.state.control.tolist() == [[0, 1], [0, 1]], "the episode has begun"
     env.reset()
     assert env.state.control.tolist() == [[0, 2], [0, 2]]
+    env.set_control([0, 1])
+    assert env.state.control.tolist() == [[0, 1], [0, 1]], "it has not"
+    env.set_control([0, 2])
     places = []
     for _ in range(5):
         env.step(np.zeros((2, 2), np.int64))
