@@ -1,7 +1,6 @@
 # `make demo` and `make test` do all the set-up by themselves, in .venv. Needs Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := dev$(shell nvidia-smi >/dev/null 2>&1 && echo ,cuda)
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help setup demo test test-slow lint format bench clean
@@ -20,7 +19,7 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Quintet needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: setup
