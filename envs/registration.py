@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SINGLE = "envs.engine.single:SingleEnv"
 VECTOR = "envs.engine.vector:make_numpy"
-BATCH_OPTIONS = ("seed", "seats", "num_threads", "autoreset_mode")
+BATCH_OPTIONS = ("seed", "seats", "first_world", "num_threads", "autoreset_mode")
 
 
 def register_world(id: str, entry_point: str, **options: Any) -> None:
@@ -48,6 +48,7 @@ def make_vec(
     device: str = "cpu",
     seed: int = 0,
     seats: "str | Sequence[int] | None" = None,
+    first_world: int = 0,
     num_threads: int | None = None,
     autoreset_mode: str = "SameStep",
     **options: Any,
@@ -60,6 +61,7 @@ def make_vec(
         device: where worlds and tensors are: "cpu".
         seed: starts episode 0 at the first reset.
         seats: "all" (default), "team" (the first), or seat numbers; the rest are scripted.
+        first_world: index of the first world, where the batch is a part of a larger one that plays the same games.
         num_threads: threads to step with; torch's number by default. Results don't depend on it.
         autoreset_mode: "SameStep", "NextStep" or "Disabled", as Gymnasium names them.
         options: the world's own.
@@ -77,7 +79,13 @@ def make_vec(
     elif options:
         raise ValueError(f"a World has its options built in, got {sorted(options)}; pass them to its function")
     return WorldVectorEnv(
-        world, num_worlds, seed=seed, seats=seats, num_threads=num_threads, autoreset_mode=autoreset_mode
+        world,
+        num_worlds,
+        seed=seed,
+        seats=seats,
+        first_world=first_world,
+        num_threads=num_threads,
+        autoreset_mode=autoreset_mode,
     )
 
 

@@ -19,6 +19,8 @@ def by_attribute(tables: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
 class Records:
     """`num_worlds` records of a world and its rows of tunables, each one torch buffer.
 
+    The worlds are number `first_world` and on of their seed.
+
     Attributes:
         state: the records `[num_worlds]`, a NumPy recarray over their bytes.
         params: the tunables `[R]`, likewise; world i reads row `state.param[i]`.
@@ -26,8 +28,9 @@ class Records:
         begun: whether every world is in an episode.
     """
 
-    def __init__(self, world: World, num_worlds: int, seats: Sequence[int], seed: int) -> None:
+    def __init__(self, world: World, num_worlds: int, seats: Sequence[int], seed: int, first_world: int = 0) -> None:
         self.world, self.num_worlds, self.seats = world, num_worlds, seats
+        self.indices = np.arange(first_world, first_world + num_worlds)
         dtype, params = record_dtype(world), param_records(world)
         self._state_bytes = torch.zeros(num_worlds * dtype.itemsize, dtype=torch.uint8)
         self._param_bytes = torch.from_numpy(params.view(np.uint8).reshape(-1).copy())
@@ -37,7 +40,7 @@ class Records:
         self.tables = by_attribute(tables)
         self.arrays = (self.state, self.params, *self.tables) if DEBUG else (state, params, *tables)
         self.layout = hashlib.sha256(repr((world.name, dtype.descr, params.dtype.descr)).encode()).hexdigest()[:16]
-        state["param"] = np.arange(num_worlds) % len(params)
+        state["param"] = self.indices % len(params)
         caller = np.isin(np.arange(world.num_seats), seats)
         state["next_control"] = np.where(caller, 0, world.scripted or min(1, world.scripted_levels))
         self.reseed(seed)
@@ -49,7 +52,7 @@ class Records:
             ValueError: a negative seed, or not one a world.
         """
         if isinstance(seed, int | np.integer):
-            self.state["seed"], self.state["world"] = seed_word(int(seed)), np.arange(self.num_worlds)
+            self.state["seed"], self.state["world"] = seed_word(int(seed)), self.indices
         elif len(seed) != self.num_worlds:
             raise ValueError(f"seeds: got {len(seed)} for {self.num_worlds} worlds; give one int or one a world")
         else:

@@ -42,6 +42,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
     Attributes:
         num_envs: rows, `num_worlds * num_seats`, the seats of a world side by side.
         num_worlds, num_seats, seats: the worlds, the caller's seats of each, and which these are.
+        first_world: the index of the first: a batch may be a part of a larger one.
         device: where the tensors are.
         state: the records `[num_worlds]` as a NumPy recarray that shares their memory.
         params: the rows of tunables `[R]` as a NumPy recarray; world i reads row `state.param[i]`.
@@ -59,16 +60,19 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         *,
         seed: int = 0,
         seats: str | Sequence[int] | None = None,
+        first_world: int = 0,
         num_threads: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
     ) -> None:
         if num_worlds < 1:
             raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
+        if first_world < 0:
+            raise ValueError(f"first_world must be at least 0, got {first_world}")
         self.world = world
         self.device = torch.device("cpu")
         self.render_mode = render_mode
-        self.num_worlds = num_worlds
+        self.num_worlds, self.first_world = num_worlds, first_world
         self.seats = _seats(world, seats)
         self.num_seats = len(self.seats)
         self.num_envs = num_worlds * self.num_seats
@@ -88,7 +92,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._mode = MODES[self.autoreset_mode]
         self._canvas: Any = None
         self._kept_views: dict[int, tuple[Any, tuple[Any, ...], Any]] = {}
-        self._records = Records(world, num_worlds, self.seats, seed)
+        self._records = Records(world, num_worlds, self.seats, seed, first_world)
         self.state, self.params = self._records.state, self._records.params
         self.tables = dict(zip(world.tables, self._records.tables, strict=True))
         self._shapes()

@@ -456,3 +456,24 @@ def test_two_python_threads_may_step_two_parallel_batches() -> None:
     for thread in threads:
         thread.join()
     assert results == [expected] * 2
+
+
+@pytest.mark.parametrize("seats", ["all", (1,)])
+def test_two_parts_of_a_batch_play_what_the_whole_plays(seats: Any) -> None:
+    """The second part begins at an odd world, whose tunables are the second row."""
+    from tests.probe_worlds import two_seats
+
+    whole = envs.make_vec(two_seats(lengths=(5, 9)), 8, seed=3, seats=seats)
+    parts = [
+        envs.make_vec(two_seats(lengths=(5, 9)), number, seed=3, seats=seats, first_world=first)
+        for first, number in ((0, 3), (3, 5))
+    ]
+    for seed in (None, 4):
+        assert torch.equal(whole.reset(seed=seed)[0], torch.cat([part.reset(seed=seed)[0] for part in parts]))
+        for actions, _ in zip(random_actions(whole, 1), range(60), strict=False):
+            pieces = np.split(actions, [parts[0].num_envs])
+            together = [part.step(piece)[:4] for part, piece in zip(parts, pieces, strict=True)]
+            for one, others in zip(whole.step(actions)[:4], zip(*together, strict=True), strict=True):
+                assert torch.equal(one, torch.cat(others))
+    with pytest.raises(ValueError, match="first_world must be at least 0, got -1"):
+        envs.make_vec("quintet/CartPole-v1", 1, first_world=-1)
