@@ -3,12 +3,15 @@
 import torch
 from torch import Tensor, nn
 
+from agents import distributed
+
 
 class RunningNorm(nn.Module):
     """Standardises by the mean and variance of all it was shown, clipped to +-`clip`.
 
-    Buffers: `count`, `mean`, `var` float64, merged batch by batch (Chan et al., "Updating formulae and a pairwise
-    algorithm for computing sample variances", 1979). Before the first update it passes values through.
+    Buffers: `count`, `mean`, `var` float64, merged batch by batch, those of all ranks together (Chan et al., "Updating
+    formulae and a pairwise algorithm for computing sample variances", 1979). Before the first update it passes values
+    through.
 
     Args:
         shape: of one value.
@@ -49,10 +52,9 @@ class RunningNorm(nn.Module):
         values = values.double()
         if valid is not None:
             values = values[valid]
-        number = len(values)
+        number, mean, var = distributed.moments(values)
         if number == 0:
             return
-        mean, var = values.mean(0), values.var(0, correction=0)
         if self.tied is not None:
             own_mean, mean = mean, _shared(mean, self.tied)
             var = _shared(var + (own_mean - mean).square(), self.tied)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from agents import schedules
+from agents import distributed, schedules
 from agents.actor_critic import Policy
 from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
@@ -142,26 +142,35 @@ class TrainState:
         self.policy.to(device)
         self.reward_scale = RewardScale(envs.num_envs, start.gamma).to(device)
         self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
-        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.generator = torch.Generator(device).manual_seed(distributed.seed(config.seed))
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         _check_mask(self.policy.heads, self.collector.masks.num_columns)
         self.global_step = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and JSON scalars, nested."""
-        return {
-            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
+        """Tensors and JSON scalars, nested; "ranks" has what the ranks after the first have of their own."""
+        own = {
             "reward_scale": {name: value.clone() for name, value in self.reward_scale.state_dict().items()},
-            "optimizer": self.optimizer.state_dict(),
             "novelty": self.novelty and self.novelty.state_dict(),
             "generator": self.generator.get_state(),
             "collector": self.collector.state_dict(),
+        }
+        return {
+            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
+            "optimizer": self.optimizer.state_dict(),
+            **own,
+            "ranks": distributed.gather_first(own)[1:],
             "global_step": self.global_step,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Puts back what `state_dict` gave; learning then goes on as if it had not stopped."""
+        """Puts back what `state_dict` gave; learning then goes on as if it had not stopped.
+
+        Raises:
+            ValueError: it is of another number of processes.
+        """
+        saved = distributed.own(saved)
         self.policy.load_state_dict(saved["policy"])
         self.reward_scale.load_state_dict(saved["reward_scale"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -194,6 +203,9 @@ def _check_mask(heads: Heads, num_columns: int | None) -> None:
 def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterator[dict[str, float]]:
     """Learns until `config.total_timesteps`; one yield an iteration of `num_steps` steps of every row.
 
+    In several processes (agents/distributed.py) each has rows of its own; what is learned from, and all that is
+    yielded, is of all of them together.
+
     Args:
         envs: what `envs.make_vec` gives, or any Gymnasium vector env whose spaces pass `check_spaces`.
         config: how; `num_envs` is the caller's to keep when making `envs`.
@@ -205,6 +217,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
         "losses/clip_fraction", "losses/explained_variance".
     """
     state = state or TrainState(envs, config)
+    distributed.broadcast(state.policy.state_dict().values())
     rollout = state.collector.new_rollout(config.num_steps)
     while state.global_step < config.total_timesteps:
         yield iterate(state, rollout, at(config, state.global_step / config.total_timesteps))
@@ -228,7 +241,7 @@ def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, fl
     metrics = update(state, estimate(state, rollout, config), config)
     if norm is not None and not first:
         norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
-    state.global_step += int(rollout.valid.sum())
+    state.global_step += distributed.total(int(rollout.valid.sum()))
     metrics["charts/learning_rate"] = config.learning_rate
     return metrics | state.collector.episode_metrics()
 
@@ -267,10 +280,10 @@ class Batch:
         """The steps, or segments, of the given rows, int64 `[b]`."""
         return Batch(*(None if x is None else x[rows] for x in vars(self).values()))  # pyright: ignore
 
-    def split(self, size: int) -> "Iterator[Batch]":
-        """Pieces of `size` rows."""
-        pieces = [None if x is None else x.split(size) for x in vars(self).values()]
-        for k in range(-(-len(self.obs) // size)):
+    def split(self, sizes: list[int]) -> "Iterator[Batch]":
+        """Pieces of so many rows."""
+        pieces = [None if x is None else x.split(sizes) for x in vars(self).values()]
+        for k in range(len(sizes)):
             yield Batch(*(None if piece is None else piece[k] for piece in pieces))  # pyright: ignore
 
     def counted(self, *results: Tensor) -> tuple[Tensor, ...]:
@@ -323,22 +336,27 @@ def review(policy: Policy, rollout: Rollout, length: int) -> tuple[Tensor, Tenso
 
 
 def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
-    """All epochs over a batch, teams staying together; the metrics are means over the last epoch."""
+    """All epochs over a batch, teams staying together; the metrics are means over the last epoch.
+
+    Each rank has its part of every minibatch.
+    """
     team, count = config.team_size, len(batch.obs) // config.team_size
+    parts = max(1, min(config.num_minibatches, distributed.least(count)))
+    sizes = [team * (count * (k + 1) // parts - count * k // parts) for k in range(parts)]
     records: list[Tensor] = []
     for _ in range(config.update_epochs):
         rows = torch.randperm(count, generator=state.generator, device=batch.obs.device)
         if team > 1:
             rows = (rows.unsqueeze(1) * team + torch.arange(team, device=rows.device)).flatten()
-        minibatches = batch.select(rows).split(-(-count // config.num_minibatches) * team)
+        minibatches = batch.select(rows).split(sizes)
         records = [minibatch_step(state, minibatch, config) for minibatch in minibatches]
-        if config.target_kl and float(torch.cat(records, dim=1)[3].mean()) > config.target_kl:
+        if config.target_kl and float(distributed.mean(torch.cat(records, dim=1)[3])) > config.target_kl:
             break
-    means = torch.cat(records, dim=1).mean(1).tolist()
+    means = distributed.mean(torch.cat(records, dim=1).T).tolist()
     names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
     metrics = {f"losses/{name}": value for name, value in zip(names, means, strict=True)}
     returns, values = batch.counted(batch.returns, batch.values)
-    spread, unexplained = returns.var(), (returns - values).var()
+    spread, unexplained = (distributed.std_mean(x)[0].square() for x in (returns, returns - values))
     metrics["losses/explained_variance"] = float(1 - unexplained / spread) if spread > 0 else 0.0
     return metrics
 
@@ -362,8 +380,8 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     )
     log_ratio = log_probs - old_log_probs
     ratio = log_ratio.exp()
-    if config.norm_adv and len(advantages) > 1:
-        std, mean = torch.std_mean(advantages)
+    if config.norm_adv and (len(advantages) > 1 or distributed.size() > 1):
+        std, mean = distributed.std_mean(advantages)
         advantages = (advantages - mean) / (std + 1e-8)
 
     clipped_ratio = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
@@ -377,6 +395,7 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
 
     state.optimizer.zero_grad()
     loss.backward()
+    distributed.average_gradients(state.optimizer.grad, len(advantages))
     state.optimizer.step(config.max_grad_norm)
     with torch.no_grad():
         moved = (clipped_ratio != ratio).float()

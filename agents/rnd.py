@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents import distributed
 from agents.networks import MLP, Features
 from agents.normalize import RewardScale, RunningNorm
 from agents.optimizer import FlatAdam
@@ -77,11 +78,12 @@ class Novelty:
 
     @torch.enable_grad()
     def learn(self, obs: Tensor, generator: torch.Generator) -> None:
-        """One pass over observations `[B, *shape]`."""
+        """One pass over observations `[B, *shape]`, in minibatches of all ranks' together."""
         order = torch.randperm(len(obs), generator=generator, device=obs.device)
-        for rows in order.split(self.minibatch_size):
+        for rows in order.tensor_split(-(-distributed.total(len(obs)) // self.minibatch_size)):
             self.optimizer.zero_grad()
             self.errors(obs[rows]).mean().backward()
+            distributed.average_gradients(self.optimizer.grad, len(rows))
             self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:

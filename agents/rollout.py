@@ -17,6 +17,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from agents import distributed
 from agents.encoding import Encoder, Masks
 from agents.owners import Owners
 
@@ -94,7 +95,8 @@ class Collector:
     Args:
         envs: what `envs.make_vec` gives, or any Gymnasium vector env; it is reset with `seed`.
         device: of the rollouts; worlds on another device are copied from.
-        seed: of the envs, and of what opponents draw.
+        seed: of the envs, and of what opponents draw. Of several ranks each has the envs that come after those of the
+            rank before: worlds of ours were made as such, the others are seeded so.
 
     Attributes:
         envs: the vector env.
@@ -113,7 +115,7 @@ class Collector:
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.speaks_torch = getattr(envs, "device", None) is not None
         self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
-        self.owners = Owners(self.num_envs, self.device, seed)
+        self.owners = Owners(self.num_envs, self.device, distributed.seed(seed))
         self.memory = torch.zeros(self.num_envs, 0, device=self.device)
         self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
@@ -122,8 +124,9 @@ class Collector:
         self._ends: list[tuple[int, dict[str, Any], Tensor]] = []
         self._games: list[tuple[Tensor, Tensor, dict[str, Any]]] = []
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        first_row = 0 if hasattr(envs, "first_world") else distributed.rank() * self.num_envs
         try:
-            obs, infos = envs.reset(seed=seed)
+            obs, infos = envs.reset(seed=seed + first_row)
             self.masks = Masks(envs, infos)
             self._receive(obs, infos)
         except Exception as error:
@@ -351,17 +354,21 @@ class Collector:
         return games
 
     def episode_metrics(self) -> dict[str, float]:
-        """Means of `pop_episodes()` and `pop_statistics()` by the names that are logged; empty if no episode ended.
+        """Means of all ranks' `pop_episodes()` and `pop_statistics()` by the names logged; empty if no episode ended.
 
         Whatever else `infos["episode"]` gave, such as a world's statistics, is averaged as "charts/episodic_<name>".
         """
-        statistics = self.pop_statistics()
-        if not (episodes := self.pop_episodes()):
-            return {}
-        returns, lengths = zip(*episodes, strict=True)
-        columns = {"return": returns, "length": lengths}
-        columns |= {name: values for name, values in statistics.items() if name not in columns}
-        return {f"charts/episodic_{name}": sum(column) / len(column) for name, column in columns.items() if column}
+        statistics, episodes = self.pop_statistics(), self.pop_episodes()
+        columns: dict[str, Any] = {}
+        if episodes:
+            columns = dict(zip(("return", "length"), zip(*episodes, strict=True), strict=True))
+            columns |= {name: values for name, values in statistics.items() if name not in columns}
+        sums = distributed.gather({name: (sum(column), len(column)) for name, column in columns.items() if column})
+        found = {}
+        for name in dict.fromkeys(name for its_sums in sums for name in its_sums):
+            parts = [its_sums[name] for its_sums in sums if name in its_sums]
+            found[f"charts/episodic_{name}"] = sum(part[0] for part in parts) / sum(part[1] for part in parts)
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """What the next `collect` goes on from, the worlds included where they can be saved."""

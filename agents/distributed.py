@@ -1,0 +1,251 @@
+"""One training run in several processes, as torch's `torchrun` starts them; in one process nothing here does anything.
+
+Each process, a rank, steps worlds of its own and has the same weights. Whatever all must agree on goes through this
+file, so that a learner reads as one that is alone. All ranks must call these functions, in the same order.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+TIMEOUT = 1800.0
+"""Seconds that a rank waits for the others, who may be evaluating; QUINTET_TIMEOUT sets another number."""
+NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+
+T = TypeVar("T")
+
+
+class Lost(Exception):
+    """Another rank has ended, or does not answer."""
+
+
+class Refused(Exception):
+    """The processes can't become one run; the message tells why and what to do."""
+
+
+def join() -> None:
+    """Makes this process one of a run, if it was started as one; only the first rank's prints are shown from then on.
+
+    Raises:
+        Refused: the environment says half of what is needed, or the others don't come.
+    """
+    if int(os.environ.get("WORLD_SIZE") or 1) == 1 or dist.is_initialized():
+        return
+    if missing := [name for name in NEEDED if name not in os.environ]:
+        given = os.environ["WORLD_SIZE"]
+        raise Refused(f"WORLD_SIZE is {given}, but {', '.join(missing)} is not set; start with torchrun, or unset it")
+    engines = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        limit = timedelta(seconds=float(os.environ.get("QUINTET_TIMEOUT") or TIMEOUT))
+        dist.init_process_group(engines, timeout=limit)
+    except (RuntimeError, ValueError) as error:
+        raise Refused(f"the processes can't find each other: {_line(error)}; start all with torchrun") from error
+    if rank():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def take_device() -> None:
+    """Gives this rank a CUDA device of its own, by its number on its machine.
+
+    Raises:
+        Refused: there are too few.
+    """
+    number, count = int(os.environ.get("LOCAL_RANK") or 0), torch.cuda.device_count()
+    if number >= count:
+        raise Refused(f"process {number} of this machine has no CUDA device, there are {count}; start fewer processes")
+    torch.cuda.set_device(number)
+
+
+def leave() -> None:
+    """Ends what `join` began, when all are done; whoever was left alone ends at once."""
+    if dist.is_initialized():
+        with _told():
+            dist.barrier()
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """The number of this process, 0 for the first: who writes, shows and evaluates."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def seed(number: int) -> int:
+    """A seed of each rank's own, and the number itself for the first."""
+    return number + 1_000_003 * rank()
+
+
+@contextmanager
+def _told() -> Any:
+    """Names what torch's engines raise when a rank is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise Lost(
+            f"process {rank()} of {size()}: another process of this run has ended or does not answer ({_line(error)})"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+def average_gradients(grad: Tensor, count: int) -> None:
+    """The mean over all ranks, in place, each weighted by how many samples its own is the mean of; one all-reduce.
+
+    Args:
+        grad: `[P]`, all gradients laid flat; whatever it is where `count` is 0.
+    """
+    if size() == 1:
+        return
+    weighted = torch.cat([grad * count if count else torch.zeros_like(grad), grad.new_full((1,), count)])
+    with _told():
+        dist.all_reduce(weighted)
+    torch.div(weighted[:-1], weighted[-1], out=grad)
+
+
+def moments(values: Tensor) -> tuple[Any, Tensor, Tensor]:
+    """Number, mean and variance (of the whole population) of the rows `[n, ...]` of all ranks.
+
+    Mean and variance of no rows are 0. Of several ranks all three are float64 and the same to the bit everywhere,
+    merged in the ranks' order (Chan et al., "Updating formulae and a pairwise algorithm for computing sample
+    variances", 1979).
+    """
+    count, zeros = len(values), values.new_zeros(values.shape[1:])
+    if size() == 1:
+        return (count, values.mean(0), values.var(0, correction=0)) if count else (0, zeros, zeros)
+    values = values.double()
+    mean = values.mean(0) if count else zeros.double()
+    squares = (values - mean).square().sum(0)
+    mine = torch.cat([mean.new_full((1,), count), mean.flatten(), squares.flatten()])
+    parts = [torch.empty_like(mine) for _ in range(size())]
+    with _told():
+        dist.all_gather(parts, mine)
+    total, mean, squares = parts[0][0], *parts[0][1:].chunk(2)
+    for part in parts[1:]:
+        number, (its_mean, its_squares) = part[0], part[1:].chunk(2)
+        before, total = total, total + number
+        share = number / total.clamp(min=1)
+        delta = its_mean - mean
+        mean = mean + delta * share
+        squares = squares + its_squares + delta.square() * before * share
+    shape = values.shape[1:]
+    return total, mean.view(shape), (squares / total.clamp(min=1)).view(shape)
+
+
+def mean(values: Tensor) -> Tensor:
+    """Over the first dimension and all ranks: `[n, ...]` -> `[...]`."""
+    return values.mean(0) if size() == 1 else moments(values)[1].to(values.dtype)
+
+
+def std_mean(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation, as `torch.std_mean` has it, and mean of the values `[n]` of all ranks; of one value 0."""
+    if size() == 1:
+        return torch.std_mean(values)
+    count, mean, var = moments(values)
+    return (var * count / (count - 1).clamp(min=1)).sqrt().to(values.dtype), mean.to(values.dtype)
+
+
+def total(number: int) -> int:
+    """The sum over all ranks."""
+    return _reduced(number, dist.ReduceOp.SUM)
+
+
+def least(number: int) -> int:
+    """The smallest of all ranks'."""
+    return _reduced(number, dist.ReduceOp.MIN)
+
+
+def most(number: int) -> int:
+    """The largest of all ranks': so a flag that one has raised is raised for all."""
+    return _reduced(number, dist.ReduceOp.MAX)
+
+
+def _reduced(number: int, operation: Any) -> int:
+    if size() == 1:
+        return number
+    cell = torch.tensor([number])
+    with _told():
+        dist.all_reduce(cell, operation)
+    return int(cell)
+
+
+def gather(value: T) -> list[T]:
+    """What each rank gives, in their order, on all of them."""
+    if size() == 1:
+        return [value]
+    values: list[Any] = [None] * size()
+    with _told():
+        dist.all_gather_object(values, value)
+    return values
+
+
+def gather_first(value: T) -> list[T]:
+    """What each rank gives, in their order, on the first; elsewhere only its own."""
+    if size() == 1:
+        return [value]
+    values: list[Any] | None = None if rank() else [None] * size()
+    with _told():
+        dist.gather_object(value, values)
+    return [value] if values is None else values
+
+
+def broadcast(tensors: Iterable[Tensor]) -> None:
+    """Writes the first rank's tensors over those of the others."""
+    if size() == 1:
+        return
+    for tensor in tensors:
+        with _told(), torch.no_grad():
+            dist.broadcast(tensor, 0)
+
+
+def together(make: Callable[[], T]) -> T:
+    """What `make` gives; if it fails anywhere, the first rank where it did raises the error, and the others end."""
+    if size() == 1:
+        return make()
+    value: Any = None
+    failure: Exception | None = None
+    try:
+        value = make()
+    except Exception as error:
+        failure = error
+    failed = [number for number, has_failed in enumerate(gather(failure is not None)) if has_failed]
+    if failure is not None and failed[0] == rank():
+        raise failure
+    if failed:
+        raise SystemExit(2)
+    return value
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What `make` gives on the first rank, on all; if it fails there, the others end."""
+    if size() == 1:
+        return make()
+    values: list[Any] = [together(make if rank() == 0 else lambda: None)]
+    with _told():
+        dist.broadcast_object_list(values, 0)
+    return values[0]
+
+
+def own(saved: dict[str, Any]) -> dict[str, Any]:
+    """A saved state as this rank left it, of one whose "ranks" are what the ranks after the first had of their own.
+
+    Raises:
+        ValueError: it was saved by another number of processes.
+    """
+    parts = [{}, *saved.get("ranks", [])]
+    if len(parts) != size():
+        start = f"torchrun --nproc-per-node {len(parts)}" if len(parts) > 1 else "no torchrun"
+        raise ValueError(f"it is of {len(parts)} process(es), here are {size()}; go on with {start}")
+    return saved | parts[rank()]
