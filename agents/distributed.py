@@ -5,6 +5,7 @@ file, so that a learner reads as one that is alone. All ranks must call these fu
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -64,10 +65,8 @@ def take_device() -> None:
 
 
 def leave() -> None:
-    """Ends what `join` began, when all are done; whoever was left alone ends at once."""
+    """Ends what `join` began, without waiting for the others; from then on this process is alone."""
     if dist.is_initialized():
-        with _told():
-            dist.barrier()
         dist.destroy_process_group()
 
 
@@ -220,6 +219,7 @@ def together(make: Callable[[], T]) -> T:
         value = make()
     except Exception as error:
         failure = error
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, once the others have ended: first tell why
     failed = [number for number, has_failed in enumerate(gather(failure is not None)) if has_failed]
     if failure is not None and failed[0] == rank():
         raise failure

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import checkpoint, ppo, schedules
+from agents import checkpoint, distributed, ppo, schedules
 from agents.league import RULES, Pool
 from agents.owners import Scripted
 from agents.schedules import Schedule
@@ -152,10 +152,12 @@ class TrainState:
             index = json.dumps(self.pool.state_dict(), indent=2) + "\n"
             checkpoint.write_atomic(self.folder / "index.json", index.encode())
         self.kept = set(self.frozen)
+        saved = self.ppo.state_dict()
+        for part, playing in zip([saved, *saved["ranks"]], distributed.gather_first(self.playing()), strict=False):
+            part["playing"] = playing
         return {
-            **self.ppo.state_dict(),
+            **saved,
             "pool": self.pool.state_dict(),
-            "playing": self.playing(),
             "league_generator": self.generator.get_state(),
             "next_snapshot": self.next_snapshot,
             "next_draw": self.next_draw,
@@ -170,11 +172,12 @@ class TrainState:
             ValueError: a version's file is missing or damaged.
         """
         self.pool.load_state_dict(saved["pool"])
-        names = dict.fromkeys([*(one["name"] for one in saved["pool"]), *saved["playing"]])
+        playing = [name for part in (saved, *saved.get("ranks", [])) for name in part["playing"]]
+        names = dict.fromkeys([*(one["name"] for one in saved["pool"]), *playing])
         scripted = _scripted(self.ppo.collector.envs.world, self.config.scripted)
         self.frozen = {name: scripted.get(name) or self._read(name) for name in names}
         self.kept = set(self.frozen)
-        policies = [self.frozen[name] for name in saved["playing"]]
+        policies = [self.frozen[name] for name in distributed.own(saved)["playing"]]
         self.ppo.collector.set_opponents(policies, torch.zeros(self.ppo.collector.num_envs, dtype=torch.int64))
         self.ppo.load_state_dict(saved)
         self.generator.set_state(saved["league_generator"])
@@ -189,7 +192,7 @@ class TrainState:
         if self.folder is not None:
             checkpoint.save(self.folder / f"{name}.safetensors", {"policy": self.policy.state_dict()})
         self.pool.add(name)
-        needed = {one.name for one in self.pool.members} | set(self.playing())
+        needed = {one.name for one in self.pool.members}.union(*distributed.gather(self.playing()))
         for gone in set(self.frozen) - needed:
             del self.frozen[gone]
         if self.folder is not None:
@@ -198,10 +201,13 @@ class TrainState:
                     path.unlink()
 
     def _read(self, name: str) -> Any:
+        return self._frozen(distributed.from_first(lambda: self._weights(name)), name)
+
+    def _weights(self, name: str) -> dict[str, Tensor]:
         if self.folder is None:
             raise ValueError(f"the past version {name} lies in a run folder; call use_folder first")
         try:
-            return self._frozen(checkpoint.load(self.folder / f"{name}.safetensors")["policy"], name)
+            return checkpoint.load(self.folder / f"{name}.safetensors")["policy"]
         except FileNotFoundError as error:
             raise ValueError(f"the past version {name} is not in {self.folder}; use an earlier checkpoint") from error
 
@@ -217,6 +223,8 @@ class TrainState:
 def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterator[dict[str, float]]:
     """Learns until `config.total_timesteps`, counted in agent-steps of the learner.
 
+    In several processes each has worlds of its own, its share of the past among them; pool and opponents are the same.
+
     Args:
         envs: what `envs.make_vec` gives, with all seats of a world of two teams.
         config: how.
@@ -229,6 +237,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
         the share of games won.
     """
     state = state or TrainState(envs, config)
+    distributed.broadcast(state.policy.state_dict().values())
     rollout = state.ppo.collector.new_rollout(config.num_steps)
     while state.global_step < config.total_timesteps:
         prepare(state, config)
@@ -238,7 +247,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
         metrics["league/versions"] = len(state.pool.members)
         metrics["league/beaten"] = sum(one.beaten for one in state.pool.members) / len(state.pool.members)
         if config.rate_every and state.global_step >= state.next_rating:
-            metrics |= rate_learner(state, config)
+            metrics |= rate_learner(state, config) if distributed.rank() == 0 else {}
             state.next_rating += config.rate_every
         yield metrics
 
@@ -304,26 +313,29 @@ def rate_learner(state: TrainState, config: Config) -> dict[str, float]:
 
 
 def past_owners(num_worlds: int, num_seats: int, share: float, opponents: int) -> Tensor:
-    """Who plays each row from its next episode on, int64 `[num_worlds * num_seats]`.
+    """Who plays each row from its next episode on, int64 `[num_worlds * num_seats]`; of ranks, each its own rows.
 
     The last worlds are those with a past version in one team, by turns the first and the second.
     """
-    owner = torch.zeros(num_worlds, 2, num_seats // 2, dtype=torch.int64)
-    past = round(share * num_worlds)
-    for number in range(past):
-        owner[num_worlds - 1 - number, (number // opponents) % 2] = 1 + number % opponents
+    own = num_worlds // distributed.size()
+    owner = torch.zeros(own, 2, num_seats // 2, dtype=torch.int64)
+    past = range(distributed.rank(), round(share * num_worlds), distributed.size())
+    for place, number in enumerate(past, start=1):
+        owner[own - place, (number // opponents) % 2] = 1 + number % opponents
     return owner.flatten()
 
 
 def record_games(state: TrainState) -> int:
-    """Tells the pool how the learner's games against past versions ended; returns how many there were."""
-    count, names = 0, state.playing()
+    """Tells the pool how the learner's games against past versions ended, on all ranks; returns how many there were."""
+    results, names = [], state.playing()
     for owner, ended, episode in state.ppo.collector.pop_games():
         by_world = owner.reshape(-1, state.num_seats)
         won, lost = (episode[name].reshape(-1, state.num_seats) for name in ("won", "lost"))
         for world in (ended.reshape(-1, state.num_seats)[:, 0] & (by_world > 0).any(1)).nonzero().flatten().tolist():
             seat = int((by_world[world] == 0).nonzero()[0])
             points = 0.5 + 0.5 * float(won[world, seat] - lost[world, seat])
-            state.pool.record(names[int(by_world[world].max()) - 1], points)
-            count += 1
-    return count
+            results.append((names[int(by_world[world].max()) - 1], points))
+    everywhere = [result for its_results in distributed.gather(results) for result in its_results]
+    for name, points in everywhere:
+        state.pool.record(name, points)
+    return len(everywhere)

@@ -1,5 +1,9 @@
-"""`quintet train`: from an algorithm, an id and flags to a run folder with a trained agent in it."""
+"""`quintet train`: from an algorithm, an id and flags to a run folder with a trained agent in it.
 
+Under `torchrun` the same in several processes: each has its share of the environments, the first one writes and shows.
+"""
+
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator
@@ -19,6 +23,8 @@ from experiments.train_flags import Options, ResumeOptions, parse
 from experiments.worlds import EVALUATION_SEED, EnvChoice, import_modules, make_batch
 
 MANY_ENVS = 256
+IN_PROCESSES = ("ppo", "league")
+"""Algorithms that learn in several processes."""
 NOT_SAVED = """note: {} can't save its own state, so its episodes begin anew and the run will differ from an unbroken
 one; policy, optimiser, normalisers, schedules and random state go on."""
 
@@ -26,6 +32,7 @@ USAGE = f"""usage: quintet train ALGORITHM ENV_ID [flags] [--env.KEY VALUE ...]
        quintet train --resume RUN
 
 Trains an agent and leaves a run folder: settings, metrics, checkpoints, a TensorBoard log.
+In several processes: torchrun --nproc-per-node 2 -m experiments.cli train ...
 
 algorithms:
 {chr(10).join(f"  {name:<6} {text}" for name, (_, text) in ALGORITHMS.items())}
@@ -44,10 +51,29 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0
-    if "--resume" in argv:
-        argv = [word for word in argv if word != "--resume"]
-        return resume(flags.parse(ResumeOptions, argv, "quintet train --resume"))
-    return _with_next(*start(*parse(argv)))
+    with _joined() as together:
+        if "--resume" in argv:
+            argv = [word for word in argv if word != "--resume"]
+            return resume(together(lambda: flags.parse(ResumeOptions, argv, "quintet train --resume")))
+        return _with_next(*start(*together(lambda: parse(argv))))
+
+
+@contextmanager
+def _joined() -> Iterator[Any]:
+    """Inside, this process is one of a run, where torchrun started several; gives `agents.distributed.together`."""
+    if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        yield lambda make: make()
+        return
+    from agents import distributed
+
+    with as_input_error(distributed.Refused):
+        distributed.join()
+    try:
+        yield distributed.together
+    except distributed.Lost as error:
+        raise InputError(f"{error}; start all of them again") from error
+    finally:
+        distributed.leave()
 
 
 def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> tuple[Path, int]:
@@ -57,9 +83,11 @@ def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> t
         InputError: the environment can't be made, it or the algorithm's fields don't suit the algorithm, or there is
             not enough memory; there is no run folder then.
     """
-    run_config = plan(algorithm, choice, config, options)
-    envs, state = prepare(run_config, config)
-    run = runs.create(options.runs_dir, run_config)
+    from agents import distributed
+
+    run_config = distributed.together(lambda: plan(algorithm, choice, config, options))
+    envs, state = distributed.together(lambda: prepare(run_config, config))
+    run = distributed.from_first(lambda: runs.create(options.runs_dir, run_config))
     print(f"training {algorithm} on {choice.id} into {run}", flush=True)
     return run, train(run, run_config, config, envs, state, options)
 
@@ -81,16 +109,35 @@ def prepare(run_config: runs.RunConfig, config: Any) -> tuple[Any, Any]:
 
 def _environments(run_config: runs.RunConfig, config: Any) -> Any:
     """The batch to learn from, its spaces checked."""
+    from agents import distributed
+
     choice = EnvChoice(run_config.env_id, run_config.env_options)
     module = load_algorithm(run_config.algorithm)
-    seats = getattr(module, "SEATS", (0,))
-    envs = make_batch(choice, config.num_envs, run_config.vectorization, config.seed, seats)
+    seats, count = getattr(module, "SEATS", (0,)), _share(run_config, config)
+    first = distributed.rank() * count
+    envs = make_batch(choice, count, run_config.vectorization, config.seed, seats, first)
     try:
         _check(module, envs)
     except ValueError as error:
         fitting = ", ".join(name for name in ALGORITHMS if _fits(name, envs)) or "none of this version's"
         raise InputError(f"{run_config.env_id}: {error}\nalgorithms that fit: {fitting}") from error
     return envs
+
+
+def _share(run_config: runs.RunConfig, config: Any) -> int:
+    """How many of the environments are this process's."""
+    from agents import distributed
+
+    count = distributed.size()
+    if count > 1 and run_config.algorithm not in IN_PROCESSES:
+        able = " and ".join(IN_PROCESSES)
+        raise InputError(f"{run_config.algorithm} learns in one process, {able} in several; start it without torchrun")
+    if config.num_envs % count:
+        raise InputError(f"--num-envs {config.num_envs} does not divide among {count} processes; give a multiple")
+    if count > 1:
+        with as_input_error(ValueError, prefix=f"of each of {count} processes: "):
+            replace(config, num_envs=config.num_envs // count)
+    return config.num_envs // count
 
 
 def _check(module: Any, envs: Any) -> None:
@@ -137,9 +184,15 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
 def _device(name: str) -> str:
     import torch
 
+    from agents import distributed
+
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no CUDA device; use --device cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if name == "cuda" and distributed.size() > 1:
+        with as_input_error(distributed.Refused):
+            distributed.take_device()
+    return name
 
 
 def _threads(num_envs: int) -> int:
@@ -150,28 +203,43 @@ def _threads(num_envs: int) -> int:
 
 def resume(options: ResumeOptions) -> int:
     """`quintet train --resume RUN`; returns the exit code."""
-    from experiments.trained import environment, read_checkpoint, restore_config
+    from agents import distributed
+    from experiments.trained import environment
+
+    distributed.together(lambda: import_modules(options.module))
+    run, run_config, config, saved = distributed.from_first(lambda: _last(options))
+    step = saved["train"]["global_step"] if saved else 0
+    choice = distributed.together(lambda: environment(run_config))
+    distributed.together(lambda: _device(run_config.device))
+    envs, state = distributed.together(lambda: prepare(run_config, config))
+    if distributed.rank() == 0:
+        runs.write_config(run, run_config)
+    print(f"resuming {run} after {step:,} steps", flush=True)
+    if step and not choice.is_world:
+        print(NOT_SAVED.format(choice.id))
+    return _with_next(run, train(run, run_config, config, envs, state, options, saved))
+
+
+def _last(options: ResumeOptions) -> tuple[Path, runs.RunConfig, Any, Any]:
+    """A run to go on with: its folder, its configuration as it is from now on, and its last checkpoint or None."""
+    from agents import distributed
+    from experiments.trained import read_checkpoint, restore_config
 
     run = runs.find(options.run, options.runs_dir)
     run_config = runs.read_config(run)
-    import_modules(options.module)
-    choice = environment(run_config)
     config = restore_config(run_config)
     if options.total_timesteps is not None:
         config = replace(config, total_timesteps=options.total_timesteps)
         run_config = replace(run_config, config=asdict(config))
     saved = read_checkpoint(runs.find_checkpoint(run)) if runs.checkpoints(run) else None
     step = saved["train"]["global_step"] if saved else 0
+    if saved:
+        with as_input_error(ValueError, prefix=f"the last checkpoint of {run} doesn't fit: "):
+            distributed.own(saved["train"])
     if step >= config.total_timesteps:
         longer = f"--total-timesteps {2 * config.total_timesteps}"
         raise InputError(f"{run} is complete: {step:,} of {config.total_timesteps:,} steps; train longer with {longer}")
-    _device(run_config.device)
-    envs, state = prepare(run_config, config)
-    runs.write_config(run, run_config)
-    print(f"resuming {run} after {step:,} steps", flush=True)
-    if step and not choice.is_world:
-        print(NOT_SAVED.format(choice.id))
-    return _with_next(run, train(run, run_config, config, envs, state, options, saved))
+    return run, run_config, config, saved
 
 
 def train(
@@ -188,9 +256,11 @@ def train(
     Returns:
         the exit code: 0 when it is complete, 128 + the signal's number when a signal stopped it.
     """
+    from agents import distributed
     from agents.rollout import EnvError
 
-    if hasattr(state, "use_folder"):
+    first = distributed.rank() == 0
+    if first and hasattr(state, "use_folder"):
         state.use_folder(run)
     if saved is not None:
         with as_input_error(ValueError, RuntimeError, KeyError, prefix="the checkpoint doesn't fit: "):
@@ -198,34 +268,50 @@ def train(
     try:
         stopped_by = _loop(run, run_config, config, envs, state, saved is not None, options.stop_at_return)
     except EnvError as error:
-        path = save(run, state)
+        kept = save(run, state) if distributed.size() == 1 else "the last checkpoint"
         raise InputError(
             f"{run_config.env_id} broke down after {state.global_step:,} steps: {error}\n"
-            f"what was learned is in {path}; once the environment is mended, go on with: quintet train --resume {run} "
+            f"what was learned is in {kept}; once the environment is mended, go on with: {_again(run)} "
             "(QUINTET_DEBUG=1 shows where it broke)"
+        ) from error
+    except distributed.Lost as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's; this process ends by itself
+        raise InputError(
+            f"{error}\nall end after {state.global_step:,} steps; go on from the last checkpoint with: {_again(run)}"
         ) from error
     envs.close()
     if stopped_by:
         name = signal.Signals(stopped_by).name
-        print(f"stopped by {name} after {state.global_step:,} steps; go on with: quintet train --resume {run}")
+        print(f"stopped by {name} after {state.global_step:,} steps; go on with: {_again(run)}")
         return 128 + stopped_by
     episodes = run_config.eval_episodes if options.eval_episodes is None else options.eval_episodes
-    if episodes:
+    if episodes and first:
         told = as_input_error(EnvError, prefix=f"{run_config.env_id} broke down while the agent was evaluated: ")
         with closing(Judge(run, run_config, episodes, EVALUATION_SEED)) as judge, told:
             print(f"evaluated return over {episodes} episodes: {judge.evaluate(state.policy)}")
-    if best := best_of(run):
+    if first and (best := best_of(run)):
         print(f"best while it learned: {best['mean']:.2f} after {best['step']:,} steps (--checkpoint best)")
     return 0
+
+
+def _again(run: Path) -> str:
+    """The command that goes on with a run."""
+    from agents import distributed
+
+    count = distributed.size()
+    start = "quintet" if count == 1 else f"torchrun --nproc-per-node {count} -m experiments.cli"
+    return f"{start} train --resume {run}"
 
 
 def _loop(
     run: Path, run_config: runs.RunConfig, config: Any, envs: Any, state: Any, resumed: bool, stop_at: float | None
 ) -> int:
     """Iterations until the end, a return or a signal; returns the signal's number or 0. A checkpoint is the last."""
-    learn = load_algorithm(run_config.algorithm).learn
-    last = state.global_step
-    log = RunLog(run, last if resumed else None)
+    from agents import distributed
+
+    learn, first = load_algorithm(run_config.algorithm).learn, distributed.rank() == 0
+    last, stop = state.global_step, 0
+    log = RunLog(run, last if resumed else None) if first else None
     judge = Judge(run, run_config, run_config.eval_episodes)
     progress = ProgressLine(config.total_timesteps, last)
     recent: deque[float] = deque(maxlen=5)
@@ -233,34 +319,39 @@ def _loop(
         with _signals() as received:
             for metrics in learn(envs, config, state):
                 step = state.global_step
-                metrics = metrics | judge.look(state, last)
+                metrics = metrics | (judge.look(state, last) if first else {})
                 progress.update(step, metrics)
-                log.write(step, metrics, progress.speed())
+                if log is not None:
+                    log.write(step, metrics, progress.speed())
+                stop = distributed.most(received[0] if received else 0)
                 due = step // run_config.checkpoint_every > last // run_config.checkpoint_every
                 last = step
-                if due or received:
+                if due or stop:
                     save(run, state)
                 recent.extend([metrics["charts/episodic_return"]] if "charts/episodic_return" in metrics else [])
                 good = stop_at is not None and len(recent) == recent.maxlen and sum(recent) / len(recent) >= stop_at
-                if received or good:
+                if stop or good:
                     break
-            if not received:
+            if not stop:
                 save(run, state)
     finally:
         progress.close()
-        log.close()
+        if log is not None:
+            log.close()
         judge.close()
     complete = state.global_step >= config.total_timesteps
-    return 0 if complete or not received else received[0]
+    return 0 if complete else stop
 
 
 def save(run: Path, state: Any) -> Path:
-    """Writes the checkpoint of the current step, if it is not there yet."""
-    from agents import checkpoint
+    """Writes the checkpoint of the current step, if it is not there yet; all ranks call it, the first one writes."""
+    from agents import checkpoint, distributed
 
     path = runs.checkpoint_path(run, state.global_step)
-    if not path.exists():
-        checkpoint.save(path, {"train": state.state_dict()})
+    if not distributed.most(path.exists()):
+        content = {"train": state.state_dict()}
+        if distributed.rank() == 0:
+            checkpoint.save(path, content)
     return path
 
 
@@ -284,7 +375,9 @@ def _signals() -> Iterator[list[int]]:
 
 def _with_next(run: Path, exit_code: int) -> int:
     """Names the commands to go on with, after a run that is complete."""
-    if exit_code == 0:
+    from agents import distributed
+
+    if exit_code == 0 and distributed.rank() == 0:
         module = "".join(f" --module {name}" for name in runs.read_config(run).modules)
         print(f"next:\n  quintet play {run}{module}\n  quintet evaluate {run}{module}")
         print(f"  tensorboard --logdir {run.parent}")
