@@ -58,11 +58,11 @@ def make_vec(
     Args:
         id: a registered id, or a `World`.
         num_worlds: worlds in the batch; the rows are `num_worlds * num_seats`.
-        device: where worlds and tensors are: "cpu".
+        device: where worlds and tensors are: "cpu", or "cuda", "cuda:1" and so on.
         seed: starts episode 0 at the first reset.
         seats: "all" (default), "team" (the first), or seat numbers; the rest are scripted.
         first_world: index of the first world, where the batch is a part of a larger one that plays the same games.
-        num_threads: threads to step with; torch's number by default. Results don't depend on it.
+        num_threads: threads to step with on a CPU; torch's number by default. Results don't depend on it.
         autoreset_mode: "SameStep", "NextStep" or "Disabled", as Gymnasium names them.
         options: the world's own.
 
@@ -71,22 +71,20 @@ def make_vec(
     """
     from envs.engine.vector import WorldVectorEnv
 
-    if str(device).split(":")[0] != "cpu":
-        raise ValueError(f'worlds step on the CPU, got device={device!r}; use device="cpu" (a learner may be on CUDA)')
+    kind = str(device).split(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f'worlds step on a CPU or an NVIDIA GPU, got device={str(device)!r}; use "cpu" or "cuda"')
     world, defaults = _resolve(id)
     if isinstance(world, str):
         world = load_world(world, **{**defaults, **options})
     elif options:
         raise ValueError(f"a World has its options built in, got {sorted(options)}; pass them to its function")
-    return WorldVectorEnv(
-        world,
-        num_worlds,
-        seed=seed,
-        seats=seats,
-        first_world=first_world,
-        num_threads=num_threads,
-        autoreset_mode=autoreset_mode,
-    )
+    batch: dict[str, Any] = {"seed": seed, "seats": seats, "first_world": first_world, "autoreset_mode": autoreset_mode}
+    if kind == "cuda":
+        from envs.engine.vector_cuda import CudaVectorEnv
+
+        return CudaVectorEnv(world, num_worlds, device=device, **batch)
+    return WorldVectorEnv(world, num_worlds, num_threads=num_threads, **batch)
 
 
 def _resolve(id: "str | World") -> "tuple[str | World, dict[str, Any]]":

@@ -69,7 +69,7 @@ def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any])
     from envs.engine.fixed import fixing
     from envs.engine.linking import in_one_piece
 
-    path, cached = _driver_file(world.name, digest, source)
+    path, cached = driver_file(world.name, digest, source)
     namespace |= {
         "jit": numba.njit(**JIT_OPTIONS),
         "jit_part": numba.njit(**JIT_OPTIONS, forceinline=num_phases(world) < SMALL_WORLD),
@@ -92,7 +92,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quintet"
 
 
-def _driver_file(name: str, digest: str, source: str) -> tuple[Path, bool]:
+def driver_file(name: str, digest: str, source: str) -> tuple[Path, bool]:
     """The driver's file and whether code can be cached beside it; where it can't, says so once."""
     folder = cache_folder() / f"{name}-{digest}"
     path = folder / "driver.py"

@@ -12,8 +12,9 @@ from gymnasium import spaces
 from envs.engine import random
 from envs.engine.rules import Rule, World, arguments, phases, plain, real
 
-NEXT_STEP, SAME_STEP, DISABLED, RESET = 0, 1, 2, 3
-"""Modes of the kernel: what becomes of an ended world in a step; `RESET` plays nothing, but starts those marked."""
+NEXT_STEP, SAME_STEP, DISABLED, RESET, CUT_ONLY = 0, 1, 2, 3, 4
+"""Modes of the kernel: what becomes of an ended world in a step; `RESET` plays nothing, but starts those marked;
+`CUT_ONLY` is SAME_STEP that shows the last observations only of episodes that were cut off (truncated alone)."""
 PLAYING, ENDED, MARKED = 0, 1, 2
 """Values of `state.ended`."""
 
@@ -128,8 +129,9 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
                 returns[row + k] = state.returns[{seat_of_row}]
                 lengths[row + k] = state.tick
                 {write_statistics}
-            if mode == SAME_STEP:
-                show_last(state, params, {tables_}seats, row, final_obs, mask)
+            if mode == SAME_STEP or mode == CUT_ONLY:
+                if mode == SAME_STEP or state.terminated == 0:
+                    show_last(state, params, {tables_}seats, row, final_obs, mask)
                 starts = True
         if starts:
             state.episode += np.int32(1)
@@ -143,50 +145,62 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
     """The driver's source, and the rules it calls by the names it calls them."""
     rules: dict[str, Rule] = {}
 
-    def call(function: Rule, extra: str = "") -> str:
-        name = f"rule_{len(rules)}_{plain(function).__name__}"
-        rules[name] = function
-        return f"{name}({', '.join(arguments(function))})" + extra
-
     def calls(declared: Any, indent: int) -> str:
         lines = []
         for function, extent in phases(declared):
-            index = "0"
-            if extent > 1 or "index" in arguments(function):
+            looped = extent > 1 or "index" in arguments(function)
+            if looped:
                 lines.append(f"for index in range({extent}):")
-                index = "    "
-            lines.append(index.replace("0", "") + call(function))
+            lines.append("    " * looped + call(rules, function))
         return ("\n" + " " * indent).join(lines)
 
-    space, discrete_obs = world.action_space, isinstance(world.observation_space, spaces.Discrete)
-    asks_tables = any(
-        "tables" in arguments(f) for part in (world.reset, world.step, world.observe) for f, _ in phases(part)
-    ) or (world.mask is not None and "tables" in arguments(world.mask))
-    names = list(world.tables)
-    seat_of_row = "0" if world.num_seats == 1 else "seats[k]"
+    fields = shared_fields(world)
     source = TEMPLATE.format(
-        name=world.name,
+        **fields,
         params_row="fixed(params_rows[state.param])" if world.fixed else "params_rows[state.param]",
-        results="actions, obs, rewards, terminated, truncated, mask, final_obs, returns, lengths, statistics",
-        num_seats=world.num_seats,
-        num_rows="1" if world.num_seats == 1 else "seats.shape[0]",
-        seat_of_row=seat_of_row,
-        num_parts=int(np.prod(space.shape or (1,))),
-        tables_="".join(f"table_{name}, " for name in names),
-        make_tables=f"tables = Tables({', '.join('table_' + name for name in names)})" if asks_tables else "",
         reset=calls(world.reset, 4),
         step=calls(world.step, 4),
         clear_terms_in_advance=_clear_terms(world, 4),
         clear_terms=_clear_terms(world, 16),
         clear_terms_in_tick=_clear_terms(world, 12),
-        write_statistics=_write_statistics(world, seat_of_row, 16),
+        write_statistics=write_statistics(world, fields["seat_of_row"], 16),
         observe=calls(world.observe, 8),
-        obs_row="obs_rows[row + k : row + k + 1]" if discrete_obs else "obs_rows[row + k]",
-        write_mask=f"mask = mask_rows[row + k]\n        {call(world.mask)}" if world.mask else "",
-        take_action=_take_action(space),
-        bad_action=_bad_action(space),
+        obs_row=obs_row(world),
+        write_mask=f"mask = mask_rows[row + k]\n        {call(rules, world.mask)}" if world.mask else "",
+        take_action=_take_action(world.action_space),
+        bad_action=_bad_action(world.action_space),
     )
     return source, rules
+
+
+def call(rules: dict[str, Rule], function: Rule) -> str:
+    """The source of a call of a rule, which is added to `rules` by the name it is called."""
+    name = f"rule_{len(rules)}_{plain(function).__name__}"
+    rules[name] = function
+    return f"{name}({', '.join(arguments(function))})"
+
+
+def shared_fields(world: World) -> dict[str, Any]:
+    """What the templates for CPU and CUDA have in common."""
+    parts = [function for part in (world.reset, world.step, world.observe) for function, _ in phases(part)]
+    asks_tables = any("tables" in arguments(function) for function in (*parts, *filter(None, [world.mask])))
+    names, single = list(world.tables), world.num_seats == 1
+    return {
+        "name": world.name,
+        "results": "actions, obs, rewards, terminated, truncated, mask, final_obs, returns, lengths, statistics",
+        "num_seats": world.num_seats,
+        "num_rows": "1" if single else "seats.shape[0]",
+        "seat_of_row": "0" if single else "seats[k]",
+        "num_parts": int(np.prod(world.action_space.shape or (1,))),
+        "tables_": "".join(f"table_{name}, " for name in names),
+        "make_tables": f"tables = Tables({', '.join('table_' + name for name in names)})" if asks_tables else "",
+    }
+
+
+def obs_row(world: World) -> str:
+    """Row k of the observations, as rules write it."""
+    discrete = isinstance(world.observation_space, spaces.Discrete)
+    return "obs_rows[row + k : row + k + 1]" if discrete else "obs_rows[row + k]"
 
 
 def num_phases(world: World) -> int:
@@ -205,9 +219,10 @@ def _clear_terms(world: World, indent: int) -> str:
     return ("\n" + " " * indent).join(lines)
 
 
-def _write_statistics(world: World, seat: str, indent: int) -> str:
+def write_statistics(world: World, seat: str, indent: int, otherwise: str = "") -> str:
+    """Copies the statistics of row k, whose seat is given; `otherwise` says when not, and what instead."""
     lines = [
-        f"statistics[row + k, {column}] = np.float32(state.{name}[{seat}])"
+        f"statistics[row + k, {column}] = np.float32(state.{name}[{seat}]){otherwise}"
         for column, name in enumerate(world.statistics)
     ]
     return ("\n" + " " * indent).join(lines)
@@ -238,6 +253,7 @@ def constants(world: World) -> dict[str, Any]:
     space = world.action_space
     found: dict[str, Any] = {"np": np, "real": real, "episode_key": random.episode_key}
     found |= {"NEXT_STEP": NEXT_STEP, "SAME_STEP": SAME_STEP, "DISABLED": DISABLED, "RESET": RESET}
+    found["CUT_ONLY"] = CUT_ONLY
     found |= {"PLAYING": PLAYING, "ENDED": ENDED, "MARKED": MARKED}
     if isinstance(space, spaces.Box):
         found |= {"LOW": space.low.astype(real), "HIGH": space.high.astype(real)}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from envs.engine.driver import MARKED
 from envs.engine.random import seed_word
 from envs.engine.rules import DEBUG, World, param_records, record_dtype
 
@@ -22,13 +23,22 @@ class Records:
     The worlds are number `first_world` and on of their seed.
 
     Attributes:
-        state: the records `[num_worlds]`, a NumPy recarray over their bytes.
+        state: the records `[num_worlds]`, a NumPy recarray over their bytes; on a GPU over a copy, true after `pull`.
         params: the tunables `[R]`, likewise; world i reads row `state.param[i]`.
-        arrays: what every kernel takes first: the records, the tunables, the tables.
+        buffers: uint8: the bytes of the records and of the tunables, where the worlds are.
+        arrays: what every kernel on the CPU takes first: the records, the tunables, the tables.
         begun: whether every world is in an episode.
     """
 
-    def __init__(self, world: World, num_worlds: int, seats: Sequence[int], seed: int, first_world: int = 0) -> None:
+    def __init__(
+        self,
+        world: World,
+        num_worlds: int,
+        seats: Sequence[int],
+        seed: int,
+        first_world: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
         self.world, self.num_worlds, self.seats = world, num_worlds, seats
         self.indices = np.arange(first_world, first_world + num_worlds)
         dtype, params = record_dtype(world), param_records(world)
@@ -40,10 +50,33 @@ class Records:
         self.tables = by_attribute(tables)
         self.arrays = (self.state, self.params, *self.tables) if DEBUG else (state, params, *tables)
         self.layout = hashlib.sha256(repr((world.name, dtype.descr, params.dtype.descr)).encode()).hexdigest()[:16]
+        self.on_host = device is None or device.type == "cpu"
+        self.buffers = [each if self.on_host else each.to(device) for each in (self._state_bytes, self._param_bytes)]
         state["param"] = self.indices % len(params)
         caller = np.isin(np.arange(world.num_seats), seats)
         state["next_control"] = np.where(caller, 0, world.scripted or min(1, world.scripted_levels))
         self.reseed(seed)
+
+    def pull(self) -> np.recarray:
+        """The records as they are now, `state`."""
+        if not self.on_host:
+            self._state_bytes.copy_(self.buffers[0])
+        return self.state
+
+    def push(self) -> None:
+        """Hands what was written into `state` and `params` to the worlds on a GPU."""
+        if not self.on_host:
+            for buffer, host in zip(self.buffers, (self._state_bytes, self._param_bytes), strict=True):
+                buffer.copy_(host)
+
+    def field(self, name: str) -> torch.Tensor:
+        """A field of all records, `[num_worlds, ...]`, in the worlds' own memory."""
+        fields: Any = self.state.dtype.fields
+        dtype, offset = fields[name][:2]
+        base, shape = dtype.base, dtype.shape
+        columns = self.buffers[0].view(self.num_worlds, -1)[:, offset : offset + dtype.itemsize]
+        values = columns.view(torch.from_numpy(np.zeros(0, base)).dtype)
+        return values.view(self.num_worlds, *shape)
 
     def reseed(self, seed: int | Sequence[int]) -> None:
         """Puts every world before episode 0 of the seed, or of its own.
@@ -51,6 +84,7 @@ class Records:
         Raises:
             ValueError: a negative seed, or not one a world.
         """
+        self.pull()
         if isinstance(seed, int | np.integer):
             self.state["seed"], self.state["world"] = seed_word(int(seed)), self.indices
         elif len(seed) != self.num_worlds:
@@ -59,9 +93,17 @@ class Records:
             self.state["seed"], self.state["world"] = [seed_word(int(one)) for one in seed], 0
         self.state["episode"] = -1
         self.begun = False
+        self.push()
+
+    def mark(self, selected: np.ndarray) -> None:
+        """Has the worlds of a bool `[num_worlds]` begin their next episode when they are shown."""
+        self.pull()["ended"][selected] = MARKED
+        self.begun = True
+        self.push()
 
     def save(self) -> dict[str, Any]:
         """A copy of all bytes, and a hash of what they mean."""
+        self.pull()
         return {"records": self._state_bytes.clone(), "params": self._param_bytes.clone(), "layout": self.layout}
 
     def load(self, saved: Mapping[str, Any]) -> None:
@@ -84,6 +126,7 @@ class Records:
         self._state_bytes.copy_(records)
         self._param_bytes.copy_(params)
         self.begun = True
+        self.push()
 
     def _validate(self, state: np.ndarray, params: np.ndarray) -> None:
         """An index out of range in compiled code could write anywhere."""
@@ -109,8 +152,9 @@ class Records:
             if name not in names:
                 raise ValueError(f"{self.world.name} has no param {name!r}; it has {', '.join(names)}")
             changed[name] = value
-        self._validate(np.asarray(self.state), changed)
+        self._validate(np.asarray(self.pull()), changed)
         self.params[...] = changed
+        self.push()
 
     def set_control(self, control: Any) -> None:
         """Who plays each seat; see `WorldVectorEnv.set_control`."""
@@ -121,6 +165,8 @@ class Records:
         absent = sorted(set(range(self.world.num_seats)) - set(self.seats))
         if levels and (control[:, absent] == 0).any():
             raise ValueError(f"seats {absent} have no row of the caller's, so control there must be a scripted level")
-        self.state["next_control"] = control
-        unbegun = self.state["tick"] == 0
-        self.state["control"][unbegun] = control[unbegun]
+        state = self.pull()
+        state["next_control"] = control
+        unbegun = state["tick"] == 0
+        state["control"][unbegun] = control[unbegun]
+        self.push()

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from envs.engine import compile as compiler
-from envs.engine.driver import DISABLED, MARKED, NEXT_STEP, RESET, SAME_STEP, constants
+from envs.engine.driver import CUT_ONLY, DISABLED, NEXT_STEP, RESET, SAME_STEP, constants
 from envs.engine.records import Records
 from envs.engine.rules import DEBUG, World
 from envs.engine.threads import share_out
@@ -26,6 +26,8 @@ BYTES_PER_THREAD = 1 << 16
 """Records of fewer bytes than this a thread, and one thread is faster than waking the others."""
 
 RESULTS = ("obs", "rewards", "terminated", "truncated", "action_mask")
+AT_ENDS = ("final_obs", "returns", "lengths", "statistics")
+"""What a step tells of episodes that ended."""
 KEPT_VIEWS = 4096
 NO_STATISTICS = np.zeros((0, 0), np.float32)
 
@@ -44,7 +46,6 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         num_worlds, num_seats, seats: the worlds, the caller's seats of each, and which these are.
         first_world: the index of the first: a batch may be a part of a larger one.
         device: where the tensors are.
-        state: the records `[num_worlds]` as a NumPy recarray that shares their memory.
         params: the rows of tunables `[R]` as a NumPy recarray; world i reads row `state.param[i]`.
         tables: the world's flat arrays by name.
         action_layout: how an action mask divides, or None where the world has no masks.
@@ -52,6 +53,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
     """
 
     _wrap: Callable[[np.ndarray], Any] = staticmethod(torch.from_numpy)
+    device = torch.device("cpu")
 
     def __init__(
         self,
@@ -70,7 +72,6 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         if first_world < 0:
             raise ValueError(f"first_world must be at least 0, got {first_world}")
         self.world = world
-        self.device = torch.device("cpu")
         self.render_mode = render_mode
         self.num_worlds, self.first_world = num_worlds, first_world
         self.seats = _seats(world, seats)
@@ -88,15 +89,25 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(world.action_space, self.num_envs)
         self.action_layout = world.action_layout if world.mask is not None else None
         self.obs_layout = world.obs_layout
-        self._kernels = compiler.kernels(world)
         self._mode = MODES[self.autoreset_mode]
         self._canvas: Any = None
         self._kept_views: dict[int, tuple[Any, tuple[Any, ...], Any]] = {}
-        self._records = Records(world, num_worlds, self.seats, seed, first_world)
-        self.state, self.params = self._records.state, self._records.params
+        self._records = Records(world, num_worlds, self.seats, seed, first_world, self.device)
+        self.params = self._records.params
         self.tables = dict(zip(world.tables, self._records.tables, strict=True))
         self._shapes()
+        self._compile()
         self.set_threads(num_threads or torch.get_num_threads())
+
+    def _compile(self) -> None:
+        """Readies what steps the worlds."""
+        self._kernels = compiler.kernels(self.world)
+        self._fixed = (*self._records.arrays, np.asarray(self.seats, np.int32))
+
+    @property
+    def state(self) -> np.recarray:
+        """The records `[num_worlds]`; on a CPU in the worlds' own memory, from a GPU a copy."""
+        return self._records.pull()
 
     def _shapes(self) -> None:
         """What each step's arrays look like."""
@@ -108,8 +119,6 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._obs_dtype = np.dtype(world.observation_space.dtype)
         self._action_dtype = np.dtype(np.float32 if isinstance(world.action_space, spaces.Box) else np.int64)
         self._num_parts = int(np.prod(world.action_space.shape or (1,)))
-        self._seats = np.asarray(self.seats, np.int32)
-        self._fixed = (*self._records.arrays, self._seats, self._mode)
         self._no_mask = np.empty((0, 0), np.bool_)
         self._nothing = (
             np.empty((0, self._num_parts), self._action_dtype),
@@ -117,13 +126,20 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             np.empty(0, np.float32),
         )
         self._statistics_shape = (rows, len(world.statistics))
+        flags = ((rows,), np.bool_)
+        self._asked = {
+            "obs": (self._obs_shape, self._obs_dtype), "rewards": ((rows,), np.float32), "terminated": flags,
+            "truncated": flags, "action_mask": (self._mask_shape, np.bool_),
+            "final_obs": (self._final_shape, self._obs_dtype), "returns": ((rows,), np.float32),
+            "lengths": ((rows,), np.int64), "statistics": (self._statistics_shape, np.float32),
+        }  # fmt: skip
 
     def set_threads(self, num_threads: int) -> None:
         """How many threads step the worlds; results don't depend on it."""
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, got {num_threads}")
         self.num_threads = num_threads
-        enough = self.state.nbytes >= BYTES_PER_THREAD * num_threads and self.num_worlds >= num_threads
+        enough = self._records.state.nbytes >= BYTES_PER_THREAD * num_threads and self.num_worlds >= num_threads
         self._parallel = not DEBUG and num_threads > 1 and enough
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -141,11 +157,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         selected = self._selected(options or {})
         if not (self._records.begun or selected.all()):
             raise ResetNeeded("some worlds have not begun: reset all before a reset_mask")
-        self._records.begun = True
-        obs, mask = self._empty_obs(), np.empty(self._mask_shape, np.bool_)
-        self.state["ended"][selected] = MARKED
-        self._show(obs, mask)
-        return self._wrap(obs), self._mask_info(mask)
+        self._records.mark(selected)
+        return self.observe()
 
     def _selected(self, options: dict[str, Any]) -> np.ndarray:
         if unknown := sorted(set(options) - {"reset_mask"}):
@@ -167,7 +180,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             actions: `[num_envs]` or `[num_envs, parts]`, integers or float32 (clipped to the space's bounds), of any
                 strides.
             out: contiguous tensors "obs", "rewards", "terminated", "truncated" and, where there are masks,
-                "action_mask", to write in place; without it the results are fresh.
+                "action_mask", to write in place; without it the results are fresh. Under SAME_STEP also "final_obs",
+                into which then only episodes that were cut off (truncated, not terminated) write their last.
 
         Returns:
             obs `[num_envs, ...]`, rewards float32 `[num_envs]`, terminated and truncated bool `[num_envs]`, infos:
@@ -181,9 +195,9 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         """
         if not self._records.begun:
             raise ResetNeeded("no episode is under way: call reset() before step()")
-        *results, final_obs, returns, lengths = self._fresh() if out is None else self._given(out)
-        statistics = np.zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS
-        num_ended = self._run(self._actions(actions), *results, final_obs, returns, lengths, statistics)
+        *results, final_obs, returns, lengths, statistics = self._fresh() if out is None else self._given(out)
+        mode = self._mode if out is None or "final_obs" not in out else CUT_ONLY
+        num_ended = self._run(mode, self._actions(actions), *results, final_obs, returns, lengths, statistics)
         if num_ended < 0:
             raise ValueError(self._bad_action(-1 - num_ended, actions))
         wrap = self._wrap
@@ -205,7 +219,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         return *given, infos  # pyright: ignore[reportReturnType]
 
     def _fresh(self) -> tuple[np.ndarray, ...]:
-        """New arrays for a step, in the order of `RESULTS`, then final observations, returns and lengths."""
+        """New arrays for a step, in the order of `RESULTS`, then of `AT_ENDS`."""
         rows, empty, zeros = self.num_envs, np.empty, np.zeros
         return (
             empty(self._obs_shape, self._obs_dtype),
@@ -216,24 +230,26 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             zeros(self._final_shape, self._obs_dtype),
             zeros(rows, np.float32),
             zeros(rows, np.int64),
+            zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS,
         )
 
     def _given(self, out: Out) -> tuple[np.ndarray, ...]:
-        """`_fresh`, but with the results in `out`."""
-        rows = self.num_envs
-        final_obs = np.zeros(self._final_shape, self._obs_dtype)
-        return *self._views(out), final_obs, np.zeros(rows, np.float32), np.zeros(rows, np.int64)
+        """`_fresh`, but with the arrays in `out`."""
+        rows, views = self.num_envs, self._views(out)
+        final_obs = views[5] if "final_obs" in out else np.zeros(self._final_shape, self._obs_dtype)
+        statistics = np.zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS
+        return *views[:5], final_obs, np.zeros(rows, np.float32), np.zeros(rows, np.int64), statistics
 
-    def _run(self, actions: np.ndarray, *results: np.ndarray) -> int:
+    def _run(self, mode: int, actions: np.ndarray, *results: np.ndarray) -> int:
         """Steps all worlds; returns the rows that ended, or -1 - row of a bad action, with nothing stepped."""
         bad = self._kernels.first_bad_action(actions)
         if bad >= 0:
             return -1 - bad
         if not self._parallel:
-            return self._kernels.drive(0, self.num_worlds, *self._fixed, actions, *results)
+            return self._kernels.drive(0, self.num_worlds, *self._fixed, mode, actions, *results)
 
         def part(first: int, last: int) -> int:
-            return self._kernels.drive(first, last, *self._fixed, actions, *results)
+            return self._kernels.drive(first, last, *self._fixed, mode, actions, *results)
 
         return share_out(part, self.num_worlds, self.num_threads)
 
@@ -256,30 +272,30 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
     def _empty_obs(self) -> np.ndarray:
         return np.empty(self._obs_shape, self._obs_dtype)
 
-    def _views(self, out: Out) -> tuple[np.ndarray, ...]:
-        """NumPy views of `out`, kept for when the same dict comes again, as a collector's rows do."""
+    def _views(self, out: Out) -> tuple[Any, ...]:
+        """Arrays over the tensors of `out`, kept for when the same dict comes again, as a collector's rows do."""
         kept, tensors, views = self._kept_views.get(id(out), (None, (), ()))
-        names = RESULTS if self.action_layout else RESULTS[:-1]
-        if kept is out and all(out[name] is tensor for name, tensor in zip(names, tensors, strict=True)):
+        if kept is out and all(tensor is given for tensor, given in zip(tensors, out.values(), strict=False)):
             return views
-        rows = (self.num_envs,)
-        shapes = (self._obs_shape, rows, rows, rows, self._mask_shape)
-        dtypes = (self._obs_dtype, np.float32, np.bool_, np.bool_, np.bool_)
-        views = []
-        for name, shape, dtype in zip(names, shapes, dtypes, strict=False):
-            view = out[name].numpy()
-            if view.shape != shape or view.dtype != dtype or not view.flags.c_contiguous:
-                raise ValueError(
-                    f"out[{name!r}] must be contiguous {np.dtype(dtype)} {list(shape)}, "
-                    f"got {view.dtype} {list(view.shape)}"
-                )
-            views.append(view)
-        if not self.action_layout:
-            views.append(self._no_mask)
+        views = [self._view(out, name) for name in (*RESULTS, *AT_ENDS) if name in RESULTS or name in out]
         if len(self._kept_views) >= KEPT_VIEWS:
             self._kept_views.clear()
-        self._kept_views[id(out)] = out, tuple(out[name] for name in names), tuple(views)
+        self._kept_views[id(out)] = out, tuple(out.values()), tuple(views)
         return tuple(views)
+
+    def _view(self, out: Out, name: str) -> Any:
+        if name == "action_mask" and not self.action_layout:
+            return self._no_mask
+        tensor, (shape, dtype) = out[name], self._asked[name]
+        if tensor.shape != shape or tensor.dtype != torch_type(dtype) or not tensor.is_contiguous():
+            given = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+            raise ValueError(f"out[{name!r}] must be contiguous {np.dtype(dtype)} {list(shape)}, got {given}")
+        return self._array(tensor)
+
+    @staticmethod
+    def _array(tensor: torch.Tensor) -> Any:
+        """A tensor's memory as the kernels take it."""
+        return tensor.numpy()
 
     def _mask_info(self, mask: np.ndarray) -> dict[str, Any]:
         return {"action_mask": self._wrap(mask)} if self.action_layout else {}
@@ -294,7 +310,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         """Starts the worlds that are marked and observes all."""
         none, flags, floats = self._nothing
         unused = none, obs, floats, flags, flags, mask, obs[:0], floats, np.zeros(0, np.int64), NO_STATISTICS
-        self._kernels.drive(0, self.num_worlds, *self._records.arrays, self._seats, RESET, *unused)
+        self._kernels.drive(0, self.num_worlds, *self._fixed, RESET, *unused)
 
     def reward_terms(self) -> dict[str, Any]:
         """What the rewards of the last step are made of: float32 `[num_envs]` by the names in `world.reward_terms`.
@@ -303,7 +319,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         """
         if not self.world.reward_terms:
             return {}
-        terms = self.state["terms"][:, self._seats].reshape(self.num_envs, -1)
+        terms = self.state["terms"][:, list(self.seats)].reshape(self.num_envs, -1)
         return self._by_name(self.world.reward_terms, terms)
 
     def _by_name(self, names: Sequence[str], rows: np.ndarray) -> dict[str, Any]:
@@ -387,6 +403,11 @@ class NumpyVectorEnv(WorldVectorEnv):
     """The same, NumPy in and out: what `gymnasium.make_vec` gives."""
 
     _wrap = staticmethod(np.asarray)
+
+
+def torch_type(dtype: Any) -> torch.dtype:
+    """Torch's name of a NumPy type."""
+    return torch.from_numpy(np.zeros(0, dtype)).dtype
 
 
 def _seats(world: World, seats: str | Sequence[int] | None) -> tuple[int, ...]:

@@ -1,0 +1,144 @@
+"""A world's CUDA kernel: compiled from the same rules by numba-cuda, launched on torch's stream over torch's memory.
+
+Multiplications and additions are never fused and square roots and divisions are rounded correctly, so that a game is
+the same, byte by byte, as on a CPU.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from envs.engine.compile import driver_file, fingerprint
+from envs.engine.cuda_driver import cuda_source, launch_shape
+from envs.engine.driver import constants
+from envs.engine.rules import Rule, World
+
+NEEDED = "numba-cuda, which the extra brings: pip install 'quintet[cuda]'"
+
+_LOADED: dict[str, Any] = {}
+
+
+def require() -> None:
+    """Holds that worlds can run on a GPU here.
+
+    Raises:
+        ValueError: there is no numba-cuda, no GPU, or no CUDA in torch; says what to do.
+    """
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise ValueError(f'device="cuda" needs {NEEDED}; or use device="cpu"')
+    from numba import cuda
+
+    if not simulated() and not (torch.cuda.is_available() and cuda.is_available()):
+        found = "torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA GPU with its driver is here"
+        raise ValueError(f'device="cuda" needs a GPU: {found}; use device="cpu"')
+
+
+def simulated() -> bool:
+    """Whether kernels run in numba's simulator, on the CPU (NUMBA_ENABLE_CUDASIM=1)."""
+    from numba import config
+
+    return bool(getattr(config, "ENABLE_CUDASIM", False))
+
+
+class Kernel:
+    """One world's kernel for a batch of `num_worlds`; called as the CPU's `drive`, without the range of worlds."""
+
+    def __init__(self, world: World, num_worlds: int) -> None:
+        self._drive = _driver(world)
+        self._shape = launch_shape(world, num_worlds)
+
+    def __call__(self, *arguments: Any) -> None:
+        """Queues a step on torch's current stream; arrays are of `array`."""
+        stream = 0 if simulated() else _stream()
+        with unfused():
+            self._drive[(*self._shape, stream)](*arguments)
+
+
+def _stream() -> Any:
+    from numba import cuda
+
+    return cuda.external_stream(torch.cuda.current_stream().cuda_stream)
+
+
+def array(tensor: torch.Tensor, dtype: np.dtype | None = None) -> Any:
+    """A tensor's memory as kernels take it; `dtype` reinterprets flat bytes as records."""
+    if not tensor.numel():  # nothing reads it, and there is no memory to point to
+        tensor = tensor.new_zeros([max(size, 1) for size in tensor.shape])
+    if simulated():
+        values = tensor.numpy()
+    else:
+        from numba import cuda
+
+        values = cuda.as_cuda_array(tensor)
+    return values if dtype is None else values.view(dtype)
+
+
+def table(values: np.ndarray, device: torch.device) -> Any:
+    """A world's table as kernels take it, copied to the device."""
+    values = np.ascontiguousarray(values)
+    return array(torch.from_numpy(values.view(np.uint8).copy()).to(device), values.dtype)
+
+
+def select(device: torch.device) -> torch.device:
+    """The device with its number; numba works on it from here on. In the simulator, the CPU."""
+    if simulated():
+        return torch.device("cpu")
+    from numba import cuda
+
+    index = torch.cuda.current_device() if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise ValueError(f"device={str(device)!r} is not here; there are {torch.cuda.device_count()} GPUs")
+    torch.cuda.set_device(index)
+    torch.cuda.init()
+    cuda.select_device(index)
+    return torch.device("cuda", index)
+
+
+def _driver(world: World) -> Any:
+    """The compiled kernel, which keeps what it compiles on disk, beside the CPU's."""
+    from numba import config, cuda
+
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # pyright: ignore[reportAttributeAccessIssue]
+    source, rules = cuda_source(world)
+    digest = fingerprint(world, source, rules)
+    if digest not in _LOADED:
+        path, cached = driver_file(f"{world.name}-cuda", digest, source)
+        jit = cuda.jit if simulated() else cuda.jit(cache=cached, lto=False)
+        _LOADED[digest] = namespace(world, rules, jit, path)["drive"]
+    return _LOADED[digest]
+
+
+def namespace(world: World, rules: dict[str, Rule], kernel: Callable[..., Any], path: Path) -> dict[str, Any]:
+    """What the driver's file defines, with `kernel` as the decorator of its entry point."""
+    from numba import cuda
+
+    spec = importlib.util.spec_from_file_location(f"quintet_{path.parent.name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    device = cuda.jit(device=True, **({} if simulated() else {"forceinline": True, "lto": False}))
+    vars(module).update(constants(world) | rules | {"cuda": cuda, "device": device, "kernel": kernel})
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return vars(module)
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """While this lasts, NVVM keeps a multiplication and an addition apart; numba-cuda has no option for it."""
+    if simulated():
+        yield
+        return
+    from numba.cuda.cudadrv import nvvm
+
+    compile_ir = nvvm.compile_ir
+    nvvm.compile_ir = lambda ir, **options: compile_ir(ir, **options, fma=False)
+    try:
+        yield
+    finally:
+        nvvm.compile_ir = compile_ir
