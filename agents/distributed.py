@@ -191,13 +191,22 @@ def gather(value: T) -> list[T]:
 
 
 def gather_first(value: T) -> list[T]:
-    """What each rank gives, in their order, on the first; elsewhere only its own."""
+    """What each rank gives, nested, in their order, on the first, tensors on the CPU; elsewhere only its own."""
     if size() == 1:
         return [value]
     values: list[Any] | None = None if rank() else [None] * size()
     with _told():
-        dist.gather_object(value, values)
+        dist.gather_object(_on_cpu(value), values)
     return [value] if values is None else values
+
+
+def _on_cpu(value: Any) -> Any:
+    """A nested value that another machine can take, whatever devices it has."""
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_cpu(item) for item in value)
+    return value.cpu() if isinstance(value, Tensor) else value
 
 
 def broadcast(tensors: Iterable[Tensor]) -> None:

@@ -38,7 +38,7 @@ class Config:
     seed: int = 1
     """Of the worlds, the initial weights, the actions and the minibatches."""
     num_envs: int = 8
-    """Worlds stepped together."""
+    """Worlds stepped together, in all processes."""
     num_steps: int = 128
     """Steps of each world an iteration."""
     learning_rate: Schedule = 2.5e-4
