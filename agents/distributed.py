@@ -4,6 +4,7 @@ Each process, a rank, steps worlds of its own and has the same weights. Whatever
 file, so that a learner reads as one that is alone. All ranks must call these functions, in the same order.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -48,6 +49,7 @@ def join() -> None:
         dist.init_process_group(engines, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise Refused(f"the processes can't find each other: {_line(error)}; start all with torchrun") from error
+    atexit.register(leave)
     if rank():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
@@ -65,7 +67,7 @@ def take_device() -> None:
 
 
 def leave() -> None:
-    """Ends what `join` began, without waiting for the others; from then on this process is alone."""
+    """Ends what `join` began, without waiting for the others, as the end of the process does too."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -72,8 +72,6 @@ def _joined() -> Iterator[Any]:
         yield distributed.together
     except distributed.Lost as error:
         raise InputError(f"{error}; start all of them again") from error
-    finally:
-        distributed.leave()
 
 
 def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> tuple[Path, int]:
