@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-slow lint format bench clean
+.PHONY: help setup demo test test-slow test-gpu lint format bench clean
 
 help:
 	@echo "make demo       train two agents, evaluate them, leave videos (4 minutes)"
 	@echo "make test       the tests"
 	@echo "make test-slow  the learning tests, which take longer"
+	@echo "make test-gpu   what needs an NVIDIA GPU, with PYTHON's own torch, numba and numba-cuda"
 	@echo "make lint       ruff and pyright"
 	@echo "make format     ruff's formatter"
 	@echo "make bench      speed beside Gymnasium and CleanRL's loop"
@@ -30,6 +31,9 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -n 2 -m slow
+
+test-gpu:
+	$(PYTHON) -m pytest -m gpu tests
 
 lint: setup
 	$(BIN)/ruff check .

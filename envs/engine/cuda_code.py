@@ -1,0 +1,94 @@
+"""What the compilers make of a world's CUDA kernel: PTX, registers, spills. Needs no GPU."""
+
+import importlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.engine.compile import driver_file, fingerprint
+from envs.engine.cuda import namespace, unfused
+from envs.engine.cuda_driver import cuda_source
+from envs.engine.rules import World, param_records, record_dtype
+
+
+class Code(NamedTuple):
+    """A kernel's machine code in figures."""
+
+    registers: int
+    """A thread uses at most."""
+    stack: int
+    """Bytes of a thread."""
+    spills: int
+    """Bytes that a thread writes to memory and reads back for want of registers."""
+    size: int
+    """Bytes of machine code."""
+
+
+def ptx(world: World, capability: tuple[int, int]) -> str:
+    """The kernel as PTX for a compute capability, such as (9, 0)."""
+    from numba.cuda import compile as compile_for  # pyright: ignore[reportPrivateImportUsage]
+
+    source, rules = cuda_source(world)
+    path, _ = driver_file(f"{world.name}-cuda", fingerprint(world, source, rules), source)
+    with _pretending(capability), unfused():
+        drive = namespace(world, rules, lambda function: function, path)["drive"]
+        return compile_for(drive, _signature(world), device=False, cc=capability, abi="numba", output="ptx")[0]
+
+
+def assemble(code: str, capability: tuple[int, int]) -> Code:
+    """What nvJitLink makes of PTX.
+
+    Raises:
+        cuda.bindings.nvjitlink.nvJitLinkError: it is no PTX for that capability.
+    """
+    nvjitlink: Any = importlib.import_module("cuda.bindings.nvjitlink")
+    handle = nvjitlink.create(2, [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"])
+    try:
+        data = code.encode()
+        nvjitlink.add_data(handle, nvjitlink.InputType.PTX, data, len(data), "kernel")
+        nvjitlink.complete(handle)
+        log = bytearray(nvjitlink.get_info_log_size(handle))
+        nvjitlink.get_info_log(handle, log)
+        size = nvjitlink.get_linked_cubin_size(handle)
+    finally:
+        nvjitlink.destroy(handle)
+    said = log.decode(errors="replace")
+    used = re.search(r"used (\d+) registers.*?, (\d+) stack", said)
+    assert used is not None, f"nvJitLink said nothing of registers: {said}"
+    spills = sum(int(count) for count in re.findall(r"(\d+) bytes spill", said))
+    return Code(int(used[1]), int(used[2]), spills, size)
+
+
+@contextmanager
+def _pretending(capability: tuple[int, int]) -> Iterator[None]:
+    """As if the current device had the capability: numba-cuda asks it when a kernel calls a device function."""
+    from numba.cuda import dispatcher
+
+    asked: Any = dispatcher
+    usual = asked.get_current_device
+    asked.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    try:
+        yield
+    finally:
+        asked.get_current_device = usual
+
+
+def _signature(world: World) -> tuple[Any, ...]:
+    """The types of the arguments of `drive`."""
+    from numba import from_dtype, types
+
+    def array(dtype: Any, ndim: int) -> types.Array:
+        return types.Array(from_dtype(np.dtype(dtype)), ndim, "C")
+
+    obs = array(world.observation_space.dtype, 1 + len(world.observation_space.shape or ()))
+    actions = array(np.float32 if isinstance(world.action_space, spaces.Box) else np.int64, 2)
+    reals, flags, ints = array(np.float32, 1), array(np.bool_, 1), array(np.int32, 1)
+    tables = (array(table.dtype, 1) for table in world.tables.values())
+    results = obs, reals, flags, flags, array(np.bool_, 2), obs, reals, array(np.int64, 1), array(np.float32, 2)
+    records, params = array(record_dtype(world), 1), array(param_records(world).dtype, 1)
+    return records, params, *tables, ints, types.int32, ints, actions, *results

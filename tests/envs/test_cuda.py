@@ -1,0 +1,134 @@
+"""The CUDA path. What needs no GPU: kernels compile, and numba's simulator plays them as the CPU does. The rest is
+marked `gpu` (`make test-gpu`)."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from envs.engine.cuda_code import assemble, ptx
+from envs.registration import load_world, registered_worlds
+
+WORLDS = sorted(name for name in registered_worlds() if name.startswith("quintet/"))
+gpu = pytest.mark.gpu
+TICKS = {"quintet/Arena-v0": 2, "quintet/Duel-v0": 4}
+
+SIMULATED = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import torch, envs
+
+name, ticks = sys.argv[1], int(sys.argv[2])
+options = {} if ticks < 10 else {"max_episode_steps": 7} if "CartPole" in name else {}
+host, device = envs.make_vec(name, 2, num_threads=1), envs.make_vec(name, 2, device="cuda")
+assert torch.equal(host.reset(seed=3)[0], device.reset(seed=3)[0])
+host.action_space.seed(1)
+ends = 0
+for tick in range(ticks):
+    actions = torch.as_tensor(host.action_space.sample())
+    (*expected, infos), (*given, told) = host.step(actions), device.step(actions)
+    for one, other in zip(expected, given):
+        assert torch.equal(one, other), tick
+    assert torch.equal(host.save_state()["records"], device.save_state()["records"]), tick
+    if "action_mask" in infos:
+        assert torch.equal(infos["action_mask"], told["action_mask"]), tick
+    if "episode" in infos:
+        ends += 1
+        assert torch.equal(infos["final_obs"], told["final_obs"])
+        for key, value in infos["episode"].items():
+            assert torch.equal(value, told["episode"][key]), key
+print("same", ends)
+"""
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_simulated_kernel_plays_as_the_cpu_does(name):
+    simulating = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "QUINTET_DEBUG": "1"}
+    arguments = [sys.executable, "-c", SIMULATED, name, str(TICKS.get(name, 60))]
+    done = subprocess.run(arguments, env=simulating, capture_output=True, text=True, timeout=600)
+    assert done.stdout.startswith("same"), done.stderr[-2000:]
+    if name == "quintet/CartPole-v1":
+        assert int(done.stdout.split()[1]) > 0, "no episode ended, so nothing was said of autoreset"
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_kernel_compiles_without_float64_fused_operations_or_spills(name, capability):
+    code = ptx(load_world(registered_worlds()[name]), capability)
+    assert f".target sm_{capability[0]}{capability[1]}" in code
+    assert ".f64" not in code
+    assert "fma." not in code
+    assembled = assemble(code, capability)
+    assert assembled.spills == 0
+    assert assembled.registers <= 255
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_error_says_what_to_use():
+    with pytest.raises(ValueError, match='needs a GPU.*use device="cpu"'):
+        envs.make_vec("quintet/CartPole-v1", 2, device="cuda")
+
+
+def test_another_device_is_refused_by_name():
+    with pytest.raises(ValueError, match='got device=\'mps\'; use "cpu" or "cuda"'):
+        envs.make_vec("quintet/CartPole-v1", 2, device="mps")
+
+
+@pytest.mark.parametrize("name", ["quintet/CartPole-v1", "quintet/GridWorld-v0"])
+def test_only_the_last_observations_of_cut_episodes_are_kept_where_asked(name):
+    one, other = envs.make_vec(name, 8, seed=1), envs.make_vec(name, 8, seed=1)
+    one.set_params(max_episode_steps=9)
+    other.set_params(max_episode_steps=9)
+    for worlds in (one, other):
+        worlds.reset(seed=1)
+    one.action_space.seed(0)
+    first = one.step(one.action_space.sample())
+    out = dict(zip(("obs", "rewards", "terminated", "truncated"), first[:4], strict=True))
+    one.reset(seed=1)
+    out["final_obs"] = torch.full_like(out["obs"], 7)
+    kept = out["final_obs"].clone()
+    cuts = 0
+    for _ in range(60):
+        actions = one.action_space.sample()
+        *_, terminated, truncated, infos = other.step(actions)
+        one.step(actions, out=out)
+        cut = truncated & ~terminated
+        if cut.any():
+            kept[cut] = infos["final_obs"][cut]
+            cuts += int(cut.sum())
+        assert torch.equal(out["final_obs"], kept)
+    assert cuts > 0
+
+
+@gpu
+@pytest.mark.parametrize("name", WORLDS)
+def test_two_thousand_ticks_are_the_same_on_cpu_and_gpu(name):
+    worlds = 16 if name in TICKS else 256
+    host, device = envs.make_vec(name, worlds), envs.make_vec(name, worlds, device="cuda")
+    assert torch.equal(host.reset(seed=5)[0], device.reset(seed=5)[0].cpu())
+    host.action_space.seed(2)
+    for tick in range(2000):
+        actions = torch.as_tensor(host.action_space.sample())
+        (*expected, infos), (*given, told) = host.step(actions), device.step(actions.cuda())
+        for one, two in zip(expected, given, strict=True):
+            assert torch.equal(one, two.cpu()), tick
+        if "action_mask" in infos:
+            assert torch.equal(infos["action_mask"], told["action_mask"].cpu()), tick
+        if "episode" in infos:
+            assert torch.equal(infos["final_obs"], told["final_obs"].cpu()), tick
+        if tick % 50 == 0:
+            assert torch.equal(host.save_state()["records"], device.save_state()["records"]), tick
+
+
+@gpu
+def test_an_action_outside_the_space_is_reported_and_does_no_harm():
+    worlds = envs.make_vec("quintet/CartPole-v1", 4, device="cuda")
+    worlds.reset(seed=0)
+    with pytest.raises(ValueError, match=r"actions\[2\] was not in Discrete"):
+        worlds.step(torch.tensor([0, 1, 9, 9], device="cuda"))
+    assert np.isfinite(worlds.state["returns"]).all()
+    worlds.step(torch.tensor([0, 1, 1, 0], device="cuda"))
