@@ -51,9 +51,26 @@ class FlatAdam:
         self.flat = flatten_parameters(modules)
         assert self.flat.grad is not None
         self.grad: Tensor = self.flat.grad
-        self.learning_rate, self.eps, self.betas, self.weight_decay = learning_rate, eps, betas, weight_decay
+        self.eps, self.betas, self.weight_decay = eps, betas, weight_decay
+        on_gpu = self.flat.device.type == "cuda"  # where a recorded step reads it anew
+        self._learning_rate: Any = torch.zeros((), device=self.flat.device) if on_gpu else 0.0
+        self.learning_rate = learning_rate
         self.steps = torch.zeros((), device=self.flat.device)
         self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.grad), torch.zeros_like(self.grad)
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size."""
+        return float(self._learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, number: Any) -> None:
+        if not isinstance(self._learning_rate, Tensor):
+            self._learning_rate = number
+        elif isinstance(number, Tensor):
+            self._learning_rate.copy_(number)
+        else:
+            self._learning_rate.fill_(number)
 
     def zero_grad(self) -> None:
         """Clears all gradients."""
@@ -66,7 +83,7 @@ class FlatAdam:
         self.steps += 1
         torch._fused_adamw_(  # pyright: ignore[reportPrivateImportUsage]
             [self.flat], [self.grad], [self.exp_avg], [self.exp_avg_sq], [], [self.steps],
-            lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay,
+            lr=self._learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay,
             eps=self.eps, amsgrad=False, maximize=False, grad_scale=scale,
         )  # fmt: skip
 

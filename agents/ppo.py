@@ -18,6 +18,7 @@ from agents.actor_critic import Policy
 from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
 from agents.encoding import Encoder
+from agents.graphs import Graphs
 from agents.normalize import RewardScale
 from agents.optimizer import FlatAdam
 from agents.returns import gae, next_values
@@ -96,6 +97,8 @@ class Config:
     """With a memory: steps that gradients flow back through; an iteration's rows are cut into segments this long."""
     context_steps: int = 32
     """Steps that each block of a transformer looks back."""
+    cuda_graphs: bool = True
+    """With worlds on a GPU: record an iteration's work once and replay it."""
     rnd_coef: float = 0.0
     """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none."""
 
@@ -146,6 +149,9 @@ class TrainState:
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         _check_mask(self.policy.heads, self.collector.masks.num_columns)
+        alone = distributed.size() == 1 and self.novelty is None
+        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
+        self.update_graphs = self.graphs if alone else Graphs(torch.device("cpu"))
         self.global_step = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -234,14 +240,17 @@ def at(config: C, progress: float) -> C:
 def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, float]:
     """Plays a horizon and learns from it, with a config of numbers; returns what `learn` yields."""
     state.optimizer.learning_rate = config.learning_rate
-    collect(state, rollout)
+    state.graphs.run("collect", lambda: collect(state, rollout))
     first, norm = state.global_step == 0, state.policy.norm
+    valid = None if rollout.all_valid else rollout.valid.flatten()
     if norm is not None and first:
-        norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
-    metrics = update(state, estimate(state, rollout, config), config)
+        norm.update(rollout.obs[:-1].flatten(0, 1), valid)
+    now = state.update_graphs.numbers(config)
+    batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now))
+    metrics = update(state, batch, now)
     if norm is not None and not first:
-        norm.update(rollout.obs[:-1].flatten(0, 1), rollout.valid.flatten())
-    state.global_step += distributed.total(int(rollout.valid.sum()))
+        norm.update(rollout.obs[:-1].flatten(0, 1), valid)
+    state.global_step += distributed.total(rollout.valid.numel() if valid is None else int(valid.sum()))
     metrics["charts/learning_rate"] = config.learning_rate
     return metrics | state.collector.episode_metrics()
 
@@ -274,7 +283,7 @@ class Batch:
     starts: Tensor | None = None
     """bool `[S, L]`"""
     valid: Tensor | None = None
-    """bool `[S, L]`: which steps count. Without a memory only those are here."""
+    """bool `[S, L]`: which steps count, where not all do. Without a memory only those are here."""
 
     def select(self, rows: Tensor) -> "Batch":
         """The steps, or segments, of the given rows, int64 `[b]`."""
@@ -288,7 +297,7 @@ class Batch:
 
     def counted(self, *results: Tensor) -> tuple[Tensor, ...]:
         """Of tensors `[S, L]` the steps that count, `[b]`; without a memory, `[B]`, all do."""
-        return results if self.valid is None else tuple(x[self.valid] for x in results)
+        return tuple(x.flatten() if self.valid is None else x[self.valid] for x in results)
 
 
 @torch.no_grad()
@@ -310,11 +319,13 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     if config.memory:
         sequences = (*steps, rollout.starts[:-1], rollout.valid)
         *parts, starts, valid = (None if x is None else segments(x, config.segment_steps) for x in sequences)
-        batch, counts = Batch(*parts, torch.cat(memories[:-1]), starts, valid), valid.any(1)  # pyright: ignore
+        assert valid is not None
+        counts, valid = valid.any(1), None if rollout.all_valid else valid
+        batch = Batch(*parts, torch.cat(memories[:-1]), starts, valid)  # pyright: ignore
     else:
         batch = Batch(*(None if x is None else x.flatten(0, 1) for x in steps))  # pyright: ignore
         counts = rollout.valid.flatten()
-    return batch if counts.all() else batch.select(counts.nonzero().flatten())
+    return batch if rollout.all_valid or counts.all() else batch.select(counts.nonzero().flatten())
 
 
 def segments(x: Tensor, length: int) -> Tensor:
@@ -340,25 +351,37 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
 
     Each rank has its part of every minibatch.
     """
+    records = torch.zeros(0)
+    for _ in range(config.update_epochs):
+        records = state.update_graphs.run("epoch", lambda: epoch(state, batch, config))
+        if config.target_kl and float(distributed.mean(records[3])) > config.target_kl:
+            break
+    returns, values = batch.counted(batch.returns, batch.values)
+    spread, unexplained = (distributed.std_mean(x)[0].square() for x in (returns, returns - values))
+    means = torch.cat([distributed.mean(records.T), torch.stack([spread, unexplained])]).tolist()
+    names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
+    metrics = {f"losses/{name}": value for name, value in zip(names, means, strict=False)}
+    spread, unexplained = means[5:]
+    metrics["losses/explained_variance"] = 1 - unexplained / spread if spread > 0 else 0.0
+    return metrics
+
+
+def epoch(state: TrainState, batch: Batch, config: Config) -> Tensor:
+    """One pass over a batch in minibatches; returns what `minibatch_step` does, of all steps, `[5, B]`."""
     team, count = config.team_size, len(batch.obs) // config.team_size
     parts = max(1, min(config.num_minibatches, distributed.least(count)))
     sizes = [team * (count * (k + 1) // parts - count * k // parts) for k in range(parts)]
-    records: list[Tensor] = []
-    for _ in range(config.update_epochs):
-        rows = torch.randperm(count, generator=state.generator, device=batch.obs.device)
-        if team > 1:
-            rows = (rows.unsqueeze(1) * team + torch.arange(team, device=rows.device)).flatten()
-        minibatches = batch.select(rows).split(sizes)
-        records = [minibatch_step(state, minibatch, config) for minibatch in minibatches]
-        if config.target_kl and float(distributed.mean(torch.cat(records, dim=1)[3])) > config.target_kl:
-            break
-    means = distributed.mean(torch.cat(records, dim=1).T).tolist()
-    names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
-    metrics = {f"losses/{name}": value for name, value in zip(names, means, strict=True)}
-    returns, values = batch.counted(batch.returns, batch.values)
-    spread, unexplained = (distributed.std_mean(x)[0].square() for x in (returns, returns - values))
-    metrics["losses/explained_variance"] = float(1 - unexplained / spread) if spread > 0 else 0.0
-    return metrics
+    rows = shuffled(count, state.generator)
+    if team > 1:
+        rows = (rows.unsqueeze(1) * team + torch.arange(team, device=rows.device)).flatten()
+    return torch.cat([minibatch_step(state, part, config) for part in batch.select(rows).split(sizes)], dim=1)
+
+
+def shuffled(count: int, generator: torch.Generator) -> Tensor:
+    """0..count-1 in a random order, int64; on a GPU without waiting for it."""
+    if generator.device.type == "cpu":
+        return torch.randperm(count, generator=generator)
+    return torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64).argsort()
 
 
 def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -390,7 +413,7 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     if config.clip_vloss:
         clipped = old_values + (values - old_values).clamp(-config.clip_coef, config.clip_coef)
         value_errors = torch.max(value_errors, (clipped - returns).square())
-    bonus = torch.add(gains, entropy, alpha=config.ent_coef)
+    bonus = gains + config.ent_coef * entropy
     loss = torch.sub(bonus, value_errors, alpha=0.5 * config.vf_coef).mean().neg()
 
     state.optimizer.zero_grad()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.prioritized import Priorities
-from agents.rollout import Rollout
+from agents.rollout import Rollout, placed
 
 
 @dataclass
@@ -188,9 +188,8 @@ def _steps(rollout: Rollout, gamma: float) -> dict[str, Tensor]:
 
 def _next_mask(rollout: Rollout, masks: Tensor) -> Tensor:
     """The masks of `next_obs`; final observations come without one, so there everything counts as legal."""
-    following = masks[1:].clone()
-    following.view(-1, masks.shape[-1])[rollout.final_index] = True
-    return following
+    legal = masks.new_ones(len(rollout.final_index), masks.shape[-1])
+    return placed(masks[1:], rollout.final_index, legal)
 
 
 def free_memory(device: torch.device) -> float:

@@ -9,19 +9,25 @@ def next_values(values: Tensor, final_index: Tensor, final_values: Tensor) -> Te
 
     Args:
         values: `[T + 1, N]`, of the observations that actions were chosen from.
-        final_index: int64 `[K]`, t * N + n of rows that ended.
+        final_index: int64 `[K]`, t * N + n of rows that ended; T * N is nowhere.
         final_values: `[K]`, of their final observations.
 
     Returns:
         `[T, N]`.
     """
-    following = values[1:].clone()
-    following.view(-1)[final_index] = final_values
-    return following
+    following = torch.cat([values[1:].flatten(), values.new_zeros(1)])
+    following[final_index] = final_values
+    return following[:-1].view_as(values[1:])
 
 
 def gae(
-    rewards: Tensor, values: Tensor, following: Tensor, terminated: Tensor, truncated: Tensor, gamma: float, lam: float
+    rewards: Tensor,
+    values: Tensor,
+    following: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    gamma: float | Tensor,
+    lam: float | Tensor,
 ) -> Tensor:
     """Generalised advantage estimates (Schulman et al., arXiv 1506.02438, eq. 16).
 
@@ -39,7 +45,7 @@ def gae(
     Returns:
         `[T, N]`; add `values` for the lambda-returns.
     """
-    deltas = torch.addcmul(rewards, following, (~terminated).float(), value=gamma).sub_(values)
+    deltas = torch.addcmul(rewards, following, (~terminated).float().mul_(gamma)).sub_(values)
     decay = (~(terminated | truncated)).float().mul_(gamma * lam)
     advantages = torch.empty_like(deltas)
     running = torch.zeros_like(deltas[0])

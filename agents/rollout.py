@@ -17,7 +17,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from agents import distributed
+from agents import distributed, horizon
 from agents.encoding import Encoder, Masks
 from agents.owners import Owners
 
@@ -67,6 +67,11 @@ class Rollout:
     """`[K, ...]`: their last observations."""
     final_memory: Tensor
     """`[K, m]`: the policy's memory after step t, before any reset."""
+    all_valid: bool = False
+    """Every step counts."""
+    ends: Any = None
+    """Where horizons are of fixed operations (agents/horizon.py): the places of episodes' ends. `final_index` then has
+    T * N for places that are empty."""
     _rows: dict[str, Any] = field(default_factory=dict, repr=False)
     _outs: list[dict[str, Tensor]] = field(default_factory=list, repr=False)
 
@@ -84,9 +89,14 @@ class Rollout:
         """What each action led to, `[T, N, ...]`: `obs[t + 1]`, but the final observation where the episode ended."""
         if not len(self.final_index):
             return self.obs[1:]
-        following = self.obs[1:].clone()
-        following.view(-1, *self.obs.shape[2:])[self.final_index] = self.final_obs
-        return following
+        return placed(self.obs[1:], self.final_index, self.final_obs)
+
+
+def placed(values: Tensor, index: Tensor, others: Tensor) -> Tensor:
+    """A copy of `values` `[T, N, ...]` with `others` `[K, ...]` at t * N + n in `index`; T * N is nowhere."""
+    flat = torch.cat([values.flatten(0, 1), values[:1, 0]])
+    flat[index] = others
+    return flat[:-1].view(values.shape)
 
 
 class Collector:
@@ -106,7 +116,13 @@ class Collector:
         owners: who plays which row.
     """
 
-    def __init__(self, envs: gymnasium.vector.VectorEnv, device: str | torch.device = "cpu", seed: int = 0) -> None:
+    def __init__(
+        self,
+        envs: gymnasium.vector.VectorEnv,
+        device: str | torch.device = "cpu",
+        seed: int = 0,
+        fixed: bool | None = None,
+    ) -> None:
         self.envs: Any = envs
         self.device = torch.zeros(0, device=device).device
         self.num_envs = envs.num_envs
@@ -116,6 +132,8 @@ class Collector:
         self.speaks_torch = getattr(envs, "device", None) is not None
         self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
         self.owners = Owners(self.num_envs, self.device, distributed.seed(seed))
+        self.fixed = horizon.fits(self) if fixed is None else fixed
+        self.tally = horizon.Tally(self.envs.world.statistics if self.fixed else (), self.device)
         self.memory = torch.zeros(self.num_envs, 0, device=self.device)
         self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
@@ -142,9 +160,9 @@ class Collector:
         return EnvError(text)
 
     def _receive(self, obs: Any, infos: dict[str, Any]) -> None:
-        self.obs = self.encoder(obs).to(self.device)
+        self.obs = self.encoder(obs).to(self.device, copy=True)
         mask = self.masks(infos)
-        self.action_mask = None if mask is None else mask.to(self.device)
+        self.action_mask = None if mask is None else mask.to(self.device, copy=True)
 
     def set_opponents(self, policies: Sequence[Any], owner: Tensor) -> None:
         """Hands rows to frozen policies: each row when its present episode has ended, at once if it has not begun.
@@ -190,10 +208,15 @@ class Collector:
         rows_of["action_mask"] = (None,) * (steps + 1) if masks is None else masks.unbind()
         rollout._rows = rows_of
         rollout._outs = [_results(rows_of, t) for t in range(steps)]
+        rollout.ends = horizon.prepare(self, rollout) if self.fixed else None
         return rollout
 
     def collect(self, act: Act, rollout: Rollout) -> None:
         """Fills the rollout with the next steps of every row, `act` under inference mode."""
+        rollout.all_valid = not self.owners.opponents and self.mode != AutoresetMode.NEXT_STEP
+        if rollout.ends is not None:
+            horizon.play(self, act, rollout)
+            return self.tally.add(rollout)
         finals: list[Final] = []
         rollout.memory, fake_at_start = self.memory.clone(), self.fake
         with torch.inference_mode():
@@ -363,7 +386,8 @@ class Collector:
         if episodes:
             columns = dict(zip(("return", "length"), zip(*episodes, strict=True), strict=True))
             columns |= {name: values for name, values in statistics.items() if name not in columns}
-        sums = distributed.gather({name: (sum(column), len(column)) for name, column in columns.items() if column})
+        mine = {name: (sum(column), len(column)) for name, column in columns.items() if column}
+        sums = distributed.gather(self.tally.pop() if self.fixed else mine)
         found = {}
         for name in dict.fromkeys(name for its_sums in sums for name in its_sums):
             parts = [its_sums[name] for its_sums in sums if name in its_sums]

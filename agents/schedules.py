@@ -28,7 +28,7 @@ C = TypeVar("C")
 
 def at(config: C, progress: float) -> C:
     """The config with the values that its schedules have after a share of the run, 0..1; itself if it has none."""
-    texts = {name: text for name in _scheduled(type(config)) if isinstance(text := getattr(config, name), str)}
+    texts = {name: text for name in scheduled(type(config)) if isinstance(text := getattr(config, name), str)}
     if not texts:
         return config
     now = copy.copy(config)
@@ -107,6 +107,6 @@ def _finite(points: Points) -> bool:
 
 
 @lru_cache
-def _scheduled(kind: type) -> tuple[str, ...]:
+def scheduled(kind: type) -> tuple[str, ...]:
     """The fields of a Config that take schedules."""
     return tuple(one.name for one in fields(kind) if one.type == Schedule)

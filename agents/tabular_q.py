@@ -27,7 +27,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agents.rollout import Collector, Rollout
+from agents.rollout import Collector, Rollout, placed
 from agents.table_policy import TablePolicy
 from agents.table_policy import check_spaces as check_spaces
 
@@ -245,8 +245,8 @@ def next_mask(policy: TablePolicy, rollout: Rollout) -> Tensor | None:
     """What is legal where a rollout of one step led, bool `[N, num_actions]`; else as the table has it."""
     if rollout.action_mask is None:
         return None
-    mask = rollout.action_mask[1].clone()
-    mask[rollout.final_index] = policy.values(policy.states(rollout.final_obs)) > -torch.inf
+    legal = policy.values(policy.states(rollout.final_obs)) > -torch.inf
+    mask = placed(rollout.action_mask[1:], rollout.final_index, legal)[0]
     return mask | ~mask.any(dim=1, keepdim=True)
 
 

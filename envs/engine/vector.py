@@ -180,8 +180,9 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             actions: `[num_envs]` or `[num_envs, parts]`, integers or float32 (clipped to the space's bounds), of any
                 strides.
             out: contiguous tensors "obs", "rewards", "terminated", "truncated" and, where there are masks,
-                "action_mask", to write in place; without it the results are fresh. Under SAME_STEP also "final_obs",
-                into which then only episodes that were cut off (truncated, not terminated) write their last.
+                "action_mask", to write in place; without it the results are fresh. Also "returns", "lengths" and
+                "statistics", zero where no episode ended, and, under SAME_STEP, "final_obs", into which only episodes
+                that were cut off (truncated, not terminated) write their last observation.
 
         Returns:
             obs `[num_envs, ...]`, rewards float32 `[num_envs]`, terminated and truncated bool `[num_envs]`, infos:
@@ -235,10 +236,19 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
 
     def _given(self, out: Out) -> tuple[np.ndarray, ...]:
         """`_fresh`, but with the arrays in `out`."""
-        rows, views = self.num_envs, self._views(out)
-        final_obs = views[5] if "final_obs" in out else np.zeros(self._final_shape, self._obs_dtype)
-        statistics = np.zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS
-        return *views[:5], final_obs, np.zeros(rows, np.float32), np.zeros(rows, np.int64), statistics
+        rows, *views = self.num_envs, *self._views(out)
+        ends = dict(zip([name for name in AT_ENDS if name in out], views[len(RESULTS) :], strict=True))
+        for name in ends.keys() - {"final_obs"}:
+            ends[name].fill(0)
+        if "final_obs" not in ends:
+            ends["final_obs"] = np.zeros(self._final_shape, self._obs_dtype)
+        if "returns" not in ends:
+            ends["returns"], ends["lengths"] = np.zeros(rows, np.float32), np.zeros(rows, np.int64)
+        if "statistics" not in ends:
+            ends["statistics"] = NO_STATISTICS
+            if self.world.statistics:
+                ends["statistics"] = np.zeros(self._statistics_shape, np.float32)
+        return *views[: len(RESULTS)], *(ends[name] for name in AT_ENDS)
 
     def _run(self, mode: int, actions: np.ndarray, *results: np.ndarray) -> int:
         """Steps all worlds; returns the rows that ended, or -1 - row of a bad action, with nothing stepped."""

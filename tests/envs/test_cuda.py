@@ -69,7 +69,7 @@ def test_the_kernel_compiles_without_float64_fused_operations_or_spills(name, ca
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_error_says_what_to_use():
-    with pytest.raises(ValueError, match='needs a GPU.*use device="cpu"'):
+    with pytest.raises(ValueError, match=r'needs a GPU.*use device="cpu"'):
         envs.make_vec("quintet/CartPole-v1", 2, device="cuda")
 
 

@@ -1,0 +1,69 @@
+"""Functions over fixed tensors, replayed as CUDA graphs: one launch instead of thousands."""
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import torch
+
+from agents import schedules
+
+WARM_UP = 2
+"""Calls that run as usual, so that kernels are compiled and libraries have their workspaces, before one is recorded."""
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+class Graphs:
+    """Functions by name. On a GPU the third call of each is recorded and from then on replayed; elsewhere, or where it
+    is switched off, functions are just called.
+
+    What is recorded must work on the same tensors each time, wait for nothing, and give tensors, or a nest of them,
+    which the next call writes over. Numbers that change must be tensors too: see `numbers`.
+
+    Args:
+        device: where the tensors are.
+        generators: from which recorded functions draw.
+        enabled: whether to record at all.
+    """
+
+    def __init__(self, device: torch.device, generators: Iterable[torch.Generator] = (), enabled: bool = True) -> None:
+        self.device, self.generators = device, list(generators)
+        self.enabled = enabled and device.type == "cuda"
+        self._calls: dict[str, int] = {}
+        self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, Any]] = {}
+        self._numbers: dict[str, torch.Tensor] = {}
+
+    def run(self, name: str, function: Callable[[], T]) -> T:
+        """What the function gives; replayed, if it was recorded under this name."""
+        if not self.enabled:
+            return function()
+        if name not in self._recorded:
+            self._calls[name] = self._calls.get(name, 0) + 1
+            if self._calls[name] <= WARM_UP:
+                return function()
+            self._recorded[name] = self._record(function)
+        graph, result = self._recorded[name]
+        graph.replay()
+        return result
+
+    def _record(self, function: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
+        graph = torch.cuda.CUDAGraph()
+        for generator in self.generators:
+            graph.register_generator_state(generator)
+        torch.cuda.synchronize(self.device)
+        with torch.cuda.graph(graph):
+            result = function()
+        return graph, result
+
+    def numbers(self, config: C) -> C:
+        """The config with its scheduled fields, numbers by now, in tensors that recorded functions read anew."""
+        if not self.enabled:
+            return config
+        found = copy.copy(config)
+        for name in schedules.scheduled(type(config)):
+            number = self._numbers.setdefault(name, torch.zeros((), device=self.device))
+            number.fill_(getattr(config, name))
+            vars(found)[name] = number
+        return found

@@ -1,0 +1,122 @@
+"""Horizons without a choice: the same operations on the same tensors every time, so that a CUDA graph can hold them.
+
+Nothing here waits for the device or asks how many episodes ended. An episode that is cut off (truncated) needs the
+value of its last observation; a row is cut at most once in as many steps as the worlds' time limit, so one place a row
+for each such stretch of the horizon is enough.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+
+def fits(collector: Any) -> bool:
+    """Whether a collector's envs can be played so: worlds on a GPU, which reset within the step."""
+    return collector.in_place and collector.mode == AutoresetMode.SAME_STEP and collector.device.type == "cuda"
+
+
+@dataclass
+class Ends:
+    """What a horizon keeps of episodes' ends."""
+
+    limit: int
+    """Steps in which a row is cut off once at most."""
+    index: Tensor
+    """int64 `[S, N]`: t * N + n of the cut, or T * N for none."""
+    obs: Tensor
+    """`[S, N, ...]`: last observations of the rows that were cut."""
+    memory: Tensor
+    """`[S, N, m]`: the policy's memory after the cut step."""
+    returns: Tensor
+    """float32 `[T, N]`: where an episode ended, its return, else 0."""
+    lengths: Tensor
+    """int64 `[T, N]`: likewise its length."""
+    statistics: Tensor
+    """float32 `[T, N, C]`: likewise the world's statistics."""
+    rows: Tensor
+    """int64 `[N]`: 0, 1, ..."""
+
+
+def time_limit(envs: Any) -> int:
+    """Steps after which worlds cut an episode off, the least of all; 1 where one has no limit: it may come any step."""
+    return max(int(envs.params["max_episode_steps"].min()), 1)
+
+
+def prepare(collector: Any, rollout: Any) -> Ends:
+    """Gives a new rollout the places for episodes' ends."""
+    steps, rows, device = rollout.num_steps, collector.num_envs, collector.device
+    limit = time_limit(collector.envs)
+    places = -(-steps // limit)
+    ends = Ends(
+        limit=limit,
+        index=torch.full((places, rows), steps * rows, device=device),
+        obs=torch.zeros(places, *rollout.obs.shape[1:], dtype=rollout.obs.dtype, device=device),
+        memory=torch.zeros(places, *collector.memory.shape, device=device),
+        returns=torch.zeros(steps, rows, device=device),
+        lengths=torch.zeros(steps, rows, dtype=torch.int64, device=device),
+        statistics=torch.zeros(steps, rows, len(collector.envs.world.statistics), device=device),
+        rows=torch.arange(rows, device=device),
+    )
+    rollout.final_index, rollout.final_obs = ends.index.flatten(), ends.obs.flatten(0, 1)
+    rollout.final_memory = ends.memory.flatten(0, 1)
+    rollout.memory = collector.memory.clone()
+    rollout.valid.fill_(True)
+    for t, out in enumerate(rollout._outs):
+        out["final_obs"] = ends.obs[t // limit]
+        out |= {"returns": ends.returns[t], "lengths": ends.lengths[t], "statistics": ends.statistics[t]}
+    return ends
+
+
+@torch.inference_mode()
+def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
+    """Fills a rollout that `prepare` was given with the next steps of every row."""
+    ends, rows = rollout.ends, rollout._rows
+    if time_limit(collector.envs) < ends.limit:
+        raise ValueError(f"max_episode_steps fell below {ends.limit}, for which the rollout was made; make a new one")
+    obs, masks, starts = rows["obs"], rows["action_mask"], rows["starts"]
+    obs[0].copy_(collector.obs)
+    starts[0].copy_(collector.starts)
+    if masks[0] is not None:
+        masks[0].copy_(collector.action_mask)
+    rollout.memory.copy_(collector.memory)
+    ends.index.fill_(rollout.num_steps * collector.num_envs)
+    memory = rollout.memory
+    for t, out in enumerate(rollout._outs):
+        actions, memory, extras = act(obs[t], masks[t], memory, starts[t])
+        rows["actions"][t].copy_(actions)
+        for name, value in extras.items():
+            rollout.extras[name][t].copy_(value)
+        collector.envs.step(rows["actions"][t], out=out)
+        torch.logical_or(out["terminated"], out["truncated"], out=starts[t + 1])
+        cut, place = out["truncated"] & ~out["terminated"], t // ends.limit
+        ends.index[place].copy_(torch.where(cut, ends.rows + t * collector.num_envs, ends.index[place]))
+        ends.memory[place].copy_(torch.where(cut.unsqueeze(1), memory, ends.memory[place]))
+    collector.obs.copy_(obs[-1])
+    collector.starts.copy_(starts[-1])
+    if masks[-1] is not None:
+        collector.action_mask.copy_(masks[-1])
+    collector.memory.copy_(memory)
+
+
+class Tally:
+    """Episodes that ended: how many, and sums of what is told of them; kept on the device until it is asked for."""
+
+    def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
+        self.names = ("return", "length", *names)
+        self.sums = torch.zeros(1 + len(self.names), dtype=torch.float64, device=device)
+
+    def add(self, rollout: Any) -> None:
+        """Counts in the episodes of a horizon."""
+        ends, ended = rollout.ends, (rollout.terminated | rollout.truncated).double()
+        told = torch.cat([ends.returns.unsqueeze(-1), ends.lengths.unsqueeze(-1), ends.statistics], dim=-1)
+        self.sums += torch.cat([ended.sum().view(1), told.flatten(0, 1).sum(0, dtype=torch.float64)])
+
+    def pop(self) -> dict[str, tuple[float, int]]:
+        """By name the sum and the number of episodes since the last call; waits for the device."""
+        count, *sums = self.sums.tolist()
+        self.sums.zero_()
+        return {name: (value, int(count)) for name, value in zip(self.names, sums, strict=True)} if count else {}
