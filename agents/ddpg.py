@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from agents import schedules
 from agents.encoding import Encoder
+from agents.graphs import Graphs
 from agents.networks import MLP, Features, Trace
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.replay import Replay, Transitions
@@ -71,6 +72,9 @@ class Config:
     """Between the layers: tanh, relu, silu or gelu."""
     log_every: int = 2_000
     """Agent-steps an iteration, after which training logs."""
+
+    cuda_graphs: bool = True
+    """With worlds on a GPU: record an iteration's work once and replay it."""
 
     def __post_init__(self) -> None:
         schedules.check(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
@@ -251,6 +255,7 @@ class TrainState:
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
+        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
         self.global_step = 0
         self.num_updates = 0
 
@@ -322,7 +327,8 @@ def collect(state: TrainState, config: Config) -> None:
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         return *policy.act(obs, mask, memory, starts, generator=generator), {}
 
-    state.collector.collect(explore if state.global_step < config.learning_starts else act, state.rollout)
+    choose = explore if state.global_step < config.learning_starts else act
+    state.graphs.run(choose.__name__, lambda: state.collector.collect(choose, state.rollout))
     state.global_step += state.replay.add(state.rollout)
 
 
@@ -332,11 +338,23 @@ Record = tuple[Tensor, Tensor, Tensor | None]
 
 def update(state: TrainState, config: Config) -> Record:
     """A step of Adam for the critics, and one for the actor where it is its turn; then the targets follow."""
+    state.num_updates += 1
+    now, all_move = state.graphs.numbers(config), state.num_updates % config.policy_delay == 0
+    step = step_all if all_move else step_critics
+    return state.graphs.kept(state.graphs.run(step.__name__, lambda: step(state, now)))
+
+
+def step_critics(state: TrainState, config: Config) -> Record:
+    """A step of the critics alone."""
     batch = state.replay.take(state.replay.draw(config.batch_size, state.generator))
     values, critic_loss = update_critics(state, batch, config)
-    state.num_updates += 1
-    if state.num_updates % config.policy_delay:
-        return critic_loss, values, None
+    return critic_loss, values, None
+
+
+def step_all(state: TrainState, config: Config) -> Record:
+    """A step of the critics, then of the actor; the targets follow."""
+    batch = state.replay.take(state.replay.draw(config.batch_size, state.generator))
+    values, critic_loss = update_critics(state, batch, config)
     actor_loss = update_actor(state, batch.obs)
     for target, optimizer in zip(state.targets, (state.actor_optimizer, state.critic_optimizer), strict=True):
         target.data.lerp_(optimizer.flat.data, config.tau)
@@ -347,7 +365,7 @@ def update_critics(state: TrainState, batch: Transitions, config: Config) -> tup
     """One step towards r + gamma * Q_target(s', actor_target(s')); returns values `[critics, B]` and the loss `[]`."""
     with torch.no_grad():
         next_actions = state.target_policy(batch.next_obs)
-        if config.target_noise:
+        if isinstance(config.target_noise, Tensor) or config.target_noise:
             noise = torch.randn(next_actions.shape, generator=state.generator, device=next_actions.device)
             cut = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
             next_actions = next_actions.add_(cut).clamp_(-1, 1)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from agents import schedules
 from agents.encoding import Encoder
+from agents.graphs import Graphs
 from agents.networks import MLP, Features, Trace
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.prioritized import Priorities
@@ -92,6 +93,8 @@ class Config:
     """Widths of the hidden layers."""
     activation: str = "relu"
     """Between the layers: tanh, relu, silu or gelu."""
+    cuda_graphs: bool = True
+    """With worlds on a GPU: record an iteration's work once and replay it."""
     rnd_coef: float = 0.0
     """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none. A step keeps the bonus
     that it had when it was played."""
@@ -244,6 +247,7 @@ class TrainState:
         columns, num_actions = self.collector.masks.num_columns, self.policy.num_actions
         if columns not in (None, num_actions):
             raise ValueError(f"the env's action masks have {columns} columns, its actions need {num_actions}")
+        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
         self.global_step = 0
         self.num_updates = 0
 
@@ -310,19 +314,30 @@ def collect(state: TrainState, config: Config) -> None:
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         return *policy.act(obs, mask, memory, starts, generator=state.generator), {}
 
-    state.collector.collect(act, state.rollout)
+    state.graphs.run("collect", lambda: state.collector.collect(act, state.rollout))
     if state.novelty is not None:
         state.rollout.rewards.add_(state.novelty(state.rollout, state.generator), alpha=config.rnd_coef)
     state.global_step += state.replay.add(state.rollout)
 
 
 def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
+    """`descend`, and the target network follows where it is its turn."""
+    state.optimizer.learning_rate = config.learning_rate
+    now = state.graphs.numbers(config)
+    found = state.graphs.run("descend", lambda: descend(state, now))
+    state.num_updates += 1
+    if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
+        state.target_parameters.data.lerp_(state.optimizer.flat.data, config.tau)
+    return state.graphs.kept(found)
+
+
+def descend(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     """One step of Adam on a sample; returns unweighted losses `[B]` and outputs of what was done, `[B, num_atoms]`."""
     policy, priorities, optimizer = state.policy, state.replay.priorities, state.optimizer
     if priorities is None:
         places, weights = state.replay.draw(config.batch_size, state.generator), None
     else:
-        places, weights = priorities.draw(config.batch_size, state.replay.size, config.priority_beta, state.generator)
+        places, weights = priorities.draw(config.batch_size, state.replay.filled, config.priority_beta, state.generator)
     batch = state.replay.take(places)
     ahead = look_ahead(state, batch, config.double)
     everything, traces = policy.trace(batch.obs)
@@ -332,13 +347,9 @@ def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     slopes = (slopes if weights is None else slopes * weights.unsqueeze(1)) / len(losses)
     optimizer.zero_grad()
     policy.backward(traces, torch.zeros_like(everything).scatter_(1, index, slopes.unsqueeze(1)))
-    optimizer.learning_rate = config.learning_rate
     optimizer.step(config.max_grad_norm)
     if priorities is not None:
         priorities.update(places, errors)
-    state.num_updates += 1
-    if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
-        state.target_parameters.data.lerp_(optimizer.flat.data, config.tau)
     return losses, outputs
 
 

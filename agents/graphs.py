@@ -48,6 +48,12 @@ class Graphs:
         graph.replay()
         return result
 
+    def kept(self, tensors: T) -> T:
+        """A tuple of what `run` gave, to be kept beyond the next call; None stays None."""
+        if not self.enabled:
+            return tensors
+        return tuple(None if one is None else one.clone() for one in tensors)  # pyright: ignore
+
     def _record(self, function: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:

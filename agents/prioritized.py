@@ -43,7 +43,7 @@ class Priorities:
     def update(self, places: Tensor, errors: Tensor) -> None:
         """The transitions at these places, int64 `[B]`, had these errors `[B]`, of either sign."""
         priorities = (errors.abs() + SMALLEST).pow_(self.alpha)
-        self.largest = torch.maximum(self.largest, priorities.max())
+        self.largest.copy_(torch.maximum(self.largest, priorities.max()))
         self._set(places, priorities)
 
     def _set(self, places: Tensor, priorities: Tensor) -> None:
@@ -51,7 +51,7 @@ class Priorities:
         blocks = places // BLOCK
         self.sums[blocks] = self.leaves[blocks].sum(dim=1, dtype=torch.float64)
 
-    def draw(self, number: int, size: int, beta: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, number: int, size: int | Tensor, beta: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One place from each of `number` equal parts of the sum, and the weights that make up for the preference.
 
         Args:
@@ -79,8 +79,8 @@ class Priorities:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave; the sums follow from the leaves."""
         self.leaves.copy_(saved["leaves"])
-        self.largest = saved["largest"].to(self.largest.device).clone()
-        self.sums = self.leaves.sum(dim=1, dtype=torch.float64)
+        self.largest.copy_(saved["largest"])
+        self.sums.copy_(self.leaves.sum(dim=1, dtype=torch.float64))
 
 
 def find(upto: Tensor, amounts: Tensor) -> tuple[Tensor, Tensor]:

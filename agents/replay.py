@@ -60,6 +60,8 @@ class Replay:
         self.capacity, self.gamma, self.num_steps = capacity, gamma, num_steps
         self.size, self.position = 0, 0
         self.priorities: Priorities | None = None
+        on_gpu = rollout.obs.device.type == "cuda"  # where a recorded draw reads it anew
+        self.filled: int | Tensor = torch.zeros((), dtype=torch.float64, device=rollout.obs.device) if on_gpu else 0
         steps = _steps(rollout, gamma)
         rows = {name: values[0, 0] for name, values in steps.items() if name not in ("valid", "ended")}
         self.num_bytes = capacity * sum(row.numel() * row.element_size() for row in rows.values())
@@ -82,7 +84,7 @@ class Replay:
             steps, self.waiting = look_ahead(joined, self.num_steps)
         single = len(steps["valid"]) == 1
         rows = {name: steps[name][0] if single else steps[name].flatten(0, 1) for name in self.store}
-        if not steps["valid"].all():
+        if not (rollout.all_valid or steps["valid"].all()):
             index = steps["valid"].flatten().nonzero().flatten()
             rows = {name: values[index] for name, values in rows.items()}
         number = len(rows["rewards"])
@@ -98,7 +100,8 @@ class Replay:
             self.priorities.enter(places % self.capacity)
         self.position = (self.position + kept) % self.capacity
         self.size = min(self.size + kept, self.capacity)
-        return number if self.num_steps == 1 else int(rollout.valid.sum())
+        self._tell_size()
+        return rollout.valid.numel() if rollout.all_valid else int(rollout.valid.sum())
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Places of transitions drawn uniformly, with replacement: int64 `[number]`.
@@ -108,7 +111,16 @@ class Replay:
         """
         if not self.size:
             raise ValueError("the replay is empty; add a rollout with valid rows before sampling")
-        return torch.randint(self.size, (number,), generator=generator, device=self.store["rewards"].device)
+        if isinstance(self.filled, int):
+            return torch.randint(self.size, (number,), generator=generator)
+        drawn = torch.rand(number, generator=generator, device=self.filled.device, dtype=torch.float64)
+        return drawn.mul_(self.filled).long()
+
+    def _tell_size(self) -> None:
+        if isinstance(self.filled, int):
+            self.filled = self.size
+        else:
+            self.filled.fill_(self.size)
 
     def take(self, places: Tensor) -> Transitions:
         """The transitions at these places, int64 `[B]`."""
@@ -140,6 +152,7 @@ class Replay:
                 "keep buffer_size as it was"
             )
         self.position, self.size = position, size
+        self._tell_size()
         if self.priorities is not None:
             self.priorities.load_state_dict(saved["priorities"])
         for name, values in saved["store"].items():
