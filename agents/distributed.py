@@ -126,23 +126,32 @@ def moments(values: Tensor) -> tuple[Any, Tensor, Tensor]:
     count, zeros = len(values), values.new_zeros(values.shape[1:])
     if size() == 1:
         return (count, values.mean(0), values.var(0, correction=0)) if count else (0, zeros, zeros)
-    values = values.double()
-    mean = values.mean(0) if count else zeros.double()
-    squares = (values - mean).square().sum(0)
-    mine = torch.cat([mean.new_full((1,), count), mean.flatten(), squares.flatten()])
+    total, mean, var = _merged([values.reshape(count, zeros.numel())])
+    return total[0, 0], mean.view_as(zeros), var.view_as(zeros)
+
+
+def _merged(groups: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers `[K, 1]`, means and variances `[K, D]` of K groups of rows `[n, D]`, in one message."""
+    mine = torch.stack([_packed(rows.double()) for rows in groups])
     parts = [torch.empty_like(mine) for _ in range(size())]
     with _told():
         dist.all_gather(parts, mine)
-    total, mean, squares = parts[0][0], *parts[0][1:].chunk(2)
+    columns = groups[0].shape[1]
+    total, mean, squares = parts[0].split([1, columns, columns], dim=1)
     for part in parts[1:]:
-        number, (its_mean, its_squares) = part[0], part[1:].chunk(2)
+        number, its_mean, its_squares = part.split([1, columns, columns], dim=1)
         before, total = total, total + number
         share = number / total.clamp(min=1)
         delta = its_mean - mean
         mean = mean + delta * share
         squares = squares + its_squares + delta.square() * before * share
-    shape = values.shape[1:]
-    return total, mean.view(shape), (squares / total.clamp(min=1)).view(shape)
+    return total, mean, squares / total.clamp(min=1)
+
+
+def _packed(rows: Tensor) -> Tensor:
+    """Number, means and sums of squared differences from them: `[n, D]` -> `[1 + 2 D]`."""
+    mean = rows.mean(0) if len(rows) else rows.new_zeros(rows.shape[1])
+    return torch.cat([rows.new_full((1,), len(rows)), mean, (rows - mean).square().sum(0)])
 
 
 def mean(values: Tensor) -> Tensor:
@@ -150,12 +159,18 @@ def mean(values: Tensor) -> Tensor:
     return values.mean(0) if size() == 1 else moments(values)[1].to(values.dtype)
 
 
-def std_mean(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation, as `torch.std_mean` has it, and mean of the values `[n]` of all ranks; of one value 0."""
+def std_means(groups: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Standard deviation, as torch has it, and mean of each group of values `[n]`, of all ranks, in one message.
+
+    Of fewer than two values they are 1 and 0, by which nothing is changed.
+    """
+    kind, one, zero = groups[0].dtype, groups[0].new_ones(()), groups[0].new_zeros(())
     if size() == 1:
-        return torch.std_mean(values)
-    count, mean, var = moments(values)
-    return (var * count / (count - 1).clamp(min=1)).sqrt().to(values.dtype), mean.to(values.dtype)
+        return [torch.std_mean(values) if len(values) > 1 else (one, zero) for values in groups]
+    count, mean, var = _merged([values.unsqueeze(1) for values in groups])
+    std = (var * count / (count - 1).clamp(min=1)).sqrt()
+    pairs = zip(torch.where(count > 1, std, 1).to(kind), torch.where(count > 1, mean, 0).to(kind), strict=True)
+    return [(std.squeeze(0), mean.squeeze(0)) for std, mean in pairs]
 
 
 def total(number: int) -> int:

@@ -311,7 +311,7 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     following = next_values(torch.cat([values, last_values]), rollout.final_index, final_values)
     terminated, truncated, rewards = rollout.terminated, rollout.truncated, rollout.rewards
     if config.normalize_reward:
-        rewards = state.reward_scale(rewards, terminated | truncated, rollout.valid)
+        rewards = state.reward_scale(rewards, terminated | truncated, None if rollout.all_valid else rollout.valid)
     if state.novelty is not None:
         rewards = rewards + config.rnd_coef * state.novelty(rollout, state.generator)
     advantages = gae(rewards, values, following, terminated, truncated, config.gamma, config.gae_lambda)
@@ -357,7 +357,7 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
         if config.target_kl and float(distributed.mean(records[3])) > config.target_kl:
             break
     returns, values = batch.counted(batch.returns, batch.values)
-    spread, unexplained = (distributed.std_mean(x)[0].square() for x in (returns, returns - values))
+    spread, unexplained = (std.square() for std, _ in distributed.std_means([returns, returns - values]))
     means = torch.cat([distributed.mean(records.T), torch.stack([spread, unexplained])]).tolist()
     names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
     metrics = {f"losses/{name}": value for name, value in zip(names, means, strict=False)}
@@ -374,7 +374,17 @@ def epoch(state: TrainState, batch: Batch, config: Config) -> Tensor:
     rows = shuffled(count, state.generator)
     if team > 1:
         rows = (rows.unsqueeze(1) * team + torch.arange(team, device=rows.device)).flatten()
-    return torch.cat([minibatch_step(state, part, config) for part in batch.select(rows).split(sizes)], dim=1)
+    minibatches = list(batch.select(rows).split(sizes))
+    if config.norm_adv:
+        standardise(minibatches)
+    return torch.cat([minibatch_step(state, minibatch, config) for minibatch in minibatches], dim=1)
+
+
+def standardise(minibatches: list[Batch]) -> None:
+    """Brings the advantages of each to mean 0 and standard deviation 1."""
+    counted = [minibatch.counted(minibatch.advantages)[0] for minibatch in minibatches]
+    for minibatch, (std, mean) in zip(minibatches, distributed.std_means(counted), strict=True):
+        minibatch.advantages = (minibatch.advantages - mean) / (std + 1e-8)
 
 
 def shuffled(count: int, generator: torch.Generator) -> Tensor:
@@ -403,10 +413,6 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     )
     log_ratio = log_probs - old_log_probs
     ratio = log_ratio.exp()
-    if config.norm_adv and (len(advantages) > 1 or distributed.size() > 1):
-        std, mean = distributed.std_mean(advantages)
-        advantages = (advantages - mean) / (std + 1e-8)
-
     clipped_ratio = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
     gains = torch.min(advantages * ratio, advantages * clipped_ratio)
     value_errors = (values - returns).square()

@@ -45,6 +45,7 @@ def gradient(batch: ppo.Batch, config: ppo.Config) -> Tensor:
     """Of one minibatch, before it is shortened."""
     envs = Drift(2)
     state = ppo.TrainState(envs, config)
+    ppo.standardise([batch])
     ppo.minibatch_step(state, batch, config)
     return state.optimizer.grad.clone()
 
@@ -109,7 +110,7 @@ def program(folder: Path) -> None:
         "one empty": distributed.moments(values(16)[: 16 * rank]),
         "all empty": distributed.moments(values(0)),
         "mean": distributed.mean(mine(values(16))[rank]),
-        "std_mean": distributed.std_mean(mine(values(16)[:, 0])[rank]),
+        "std_means": distributed.std_means([mine(values(16)[:, 0])[rank], values(rank)[:, 0]]),
         "norm": norm.state_dict(),
         "gradients": {name: gradient(part_of(joined_batch(one), rank), one) for name, one in KINDS.items()},
         "one has none": gradient(joined_batch(CONFIG).select(torch.arange(16 * rank)), CONFIG),
@@ -179,13 +180,17 @@ def same(one: Any, other: Any) -> bool:
 
 def test_statistics_are_those_of_all_values(found: dict) -> None:
     joined = values(16).double()
-    for name in ("moments", "one empty", "all empty", "mean", "std_mean", "norm"):
+    for name in ("moments", "one empty", "all empty", "mean", "std_means", "norm"):
         assert same(found[0][name], found[1][name]), name
     for name in ("moments", "one empty"):
         count, mean, var = found[0][name]
         assert count == 16 and close(mean, joined.mean(0)) and close(var, joined.var(0, correction=0), rtol=1e-9)
     assert same([float(count_or_sum.sum()) for count_or_sum in found[0]["all empty"]], [0, 0, 0])
-    assert close(found[0]["mean"], joined.mean(0)) and close(found[0]["std_mean"], torch.std_mean(joined[:, 0]))
+    several, one_value = found[0]["std_means"]
+    assert close(found[0]["mean"], joined.mean(0)) and close(
+        torch.stack(several), torch.stack(torch.std_mean(joined[:, 0]))
+    )
+    assert same([float(number) for number in one_value], [1, 0])
     norm = RunningNorm((3,))
     for rows in (16, 4):
         norm.update(values(rows))

@@ -135,6 +135,7 @@ def test_learning_starts_from_what_was_acted_by_and_fake_steps_do_not_count(kind
     assert fakes.any() == (mode == AutoresetMode.NEXT_STEP)
     rollout.rewards[fakes] = 1e9
     batch = ppo.estimate(state, rollout, config)
+    ppo.standardise([batch])
     policy_losses, *_, kls, clipped = ppo.minibatch_step(state, batch, config)
     assert len(kls) == int(rollout.valid.sum())
     assert float(policy_losses.mean()) == pytest.approx(0, abs=1e-6)

@@ -234,8 +234,11 @@ def test_advantages_are_standardised_over_the_minibatch_and_the_ratio_starts_at_
     rollout = state.collector.new_rollout(16)
     ppo.collect(state, rollout)
     batch = ppo.estimate(state, rollout, CONTINUED)
+    advantages = batch.advantages
+    ppo.standardise([batch])
+    assert torch.allclose(torch.stack(torch.std_mean(batch.advantages)), torch.tensor([1.0, 0.0]), atol=1e-5)
     policy_losses, value_losses, entropies, kls, clipped = ppo.minibatch_step(state, batch, CONTINUED)
     assert float(policy_losses.mean()) == pytest.approx(0, abs=1e-6)
     assert float(kls.abs().max()) < 1e-6 and not clipped.any()
-    assert torch.allclose(value_losses, 0.5 * batch.advantages.square(), atol=1e-4)
+    assert torch.allclose(value_losses, 0.5 * advantages.square(), atol=1e-4)
     assert (entropies <= np.log(3) + 1e-6).all()
