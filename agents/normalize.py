@@ -71,7 +71,8 @@ class RunningNorm(nn.Module):
 def _shared(values: Tensor, tied: Tensor) -> Tensor:
     """`[C]`: for each column the mean over the columns of the same number."""
     sums = torch.zeros_like(values).index_add_(0, tied, values)
-    return (sums / torch.bincount(tied, minlength=len(values)))[tied]
+    counts = torch.zeros_like(values).index_add_(0, tied, torch.ones_like(values))
+    return (sums / counts)[tied]
 
 
 class RewardScale(nn.Module):
@@ -89,11 +90,11 @@ class RewardScale(nn.Module):
         self.register_buffer("returns", torch.zeros(num_envs))
 
     @torch.no_grad()
-    def forward(self, rewards: Tensor, ended: Tensor, valid: Tensor) -> Tensor:
-        """Takes in a rollout's rewards `[T, N]` (with which rows ended and which are valid) and scales them."""
-        running = rewards * valid
+    def forward(self, rewards: Tensor, ended: Tensor, valid: Tensor | None) -> Tensor:
+        """Takes in a rollout's rewards `[T, N]` (which rows ended, which are valid; None: all) and scales them."""
+        running = rewards.clone() if valid is None else rewards * valid
         for earned, over in zip(running, ended, strict=True):
             earned.add_(self.returns, alpha=self.gamma)
             self.returns.copy_(earned.masked_fill(over, 0))
-        self.norm.update(running.flatten(), valid.flatten())
+        self.norm.update(running.flatten(), None if valid is None else valid.flatten())
         return (rewards * self.norm.scale).clamp_(-10, 10)

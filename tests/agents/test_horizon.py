@@ -1,13 +1,16 @@
 """Horizons of fixed operations, which a CUDA graph can hold: the same learning as any other's."""
 
+import logging
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import envs
-from agents import horizon, ppo
+from agents import ddpg, dqn, horizon, ppo, schedules
 from agents.rollout import Collector
 
 SMALL = ppo.Config(num_envs=6, num_steps=16, num_minibatches=2, update_epochs=2, total_timesteps=6 * 16 * 5)
@@ -72,3 +75,79 @@ def test_a_shorter_time_limit_than_the_rollout_was_made_for_is_refused():
     made.set_params(max_episode_steps=4)
     with pytest.raises(ValueError, match="max_episode_steps fell below 13"):
         collector.collect(act, rollout)
+
+
+@contextmanager
+def nothing_known():
+    """Whatever asks for a number in a tensor, or how many there are of something, raises: it would wait for a GPU."""
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def blind(state, monkeypatch):
+    """The state's worlds stand still, and its noise is drawn without a generator, which fake tensors can't have."""
+    monkeypatch.setattr(state.collector.envs, "step", lambda actions, out=None: None)
+    if hasattr(state.policy, "heads"):
+        monkeypatch.setattr(
+            state.policy.heads, "noise", lambda shape, *_: torch.empty(*shape, state.policy.heads.num_noise)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("quintet/CartPole-v1", {"normalize_obs": True, "normalize_reward": True}),
+        ("quintet/CartPole-v1", {"memory": "lstm", "shared_trunk": True}),
+        ("quintet/CartPole-v1", {"memory": "transformer"}),
+        ("quintet/Pendulum-v1", {"memory": "gru"}),
+        ("quintet/Duel-v0", {"network": "entities", "memory": "lstm", "team_size": 2}),
+    ],
+)
+def test_nothing_in_an_iteration_of_ppo_waits_for_the_device(name, options, monkeypatch):
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    made = envs.make_vec(name, 4, num_threads=1)
+    config = replace(SMALL, num_envs=made.num_envs, ent_coef="linear:0.01:0", **options)
+    state = ppo.TrainState(made, config)
+    rollout = state.collector.new_rollout(config.num_steps)
+    now = ppo.at(config, 0.0)
+    ppo.collect(state, rollout)
+    batch = ppo.estimate(state, rollout, now)
+    vars(now)["ent_coef"] = torch.tensor(0.01)
+    blind(state, monkeypatch)
+    with nothing_known():
+        ppo.collect(state, rollout)
+        ppo.estimate(state, rollout, now)
+        ppo.epoch(state, batch, now)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"dueling": True, "double": True, "head": "categorical"}, {"prioritized": True}]
+)
+def test_nothing_in_an_update_of_dqn_waits_for_the_device(options, monkeypatch):
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    config = dqn.Config(num_envs=6, learning_starts=32, batch_size=16, buffer_size=500, **options)
+    state = dqn.TrainState(worlds(), config)
+    now = schedules.at(config, 0.0)
+    for _ in range(8):
+        dqn.collect(state, now)
+    state.replay.filled = torch.tensor(float(state.replay.size), dtype=torch.float64)
+    blind(state, monkeypatch)
+    with nothing_known():
+        state.collector.collect(lambda *seen: (*state.policy.act(*seen, generator=state.generator), {}), state.rollout)
+        dqn.descend(state, now)
+
+
+@pytest.mark.parametrize("options", [{}, {"twin_critics": True, "target_noise": 0.2, "ou_theta": 0.15}])
+def test_nothing_in_an_update_of_ddpg_waits_for_the_device(options, monkeypatch):
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    config = ddpg.Config(num_envs=4, learning_starts=16, batch_size=16, buffer_size=500, **options)
+    state = ddpg.TrainState(envs.make_vec("quintet/Pendulum-v1", 4, num_threads=1), config)
+    now = schedules.at(config, 0.0)
+    for _ in range(8):
+        ddpg.collect(state, now)
+    state.replay.filled = torch.tensor(float(state.replay.size), dtype=torch.float64)
+    blind(state, monkeypatch)
+    with nothing_known():
+        state.collector.collect(lambda *seen: (*state.policy.act(*seen, generator=state.generator), {}), state.rollout)
+        ddpg.step_all(state, now)
