@@ -26,7 +26,7 @@ class Options:
     """How many beside one; each needs a core."""
     worlds: tuple[int, ...] = (48, 256)
     """Arenas in total, a figure each."""
-    iterations: int = 12
+    iterations: int = 8
     """Of a run."""
     out: str = str(RESULTS / "bench_torchrun.json")
     """File that the figures are written to."""
