@@ -35,9 +35,9 @@ class Graphs:
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, Any]] = {}
         self._numbers: dict[str, torch.Tensor] = {}
 
-    def run(self, name: str, function: Callable[[], T]) -> T:
-        """What the function gives; replayed, if it was recorded under this name."""
-        if not self.enabled:
+    def run(self, name: str, function: Callable[[], T], fixed: bool = True) -> T:
+        """What the function gives; replayed, if it was recorded under this name and is as `fixed` as it was then."""
+        if not (self.enabled and fixed):
             return function()
         if name not in self._recorded:
             self._calls[name] = self._calls.get(name, 0) + 1

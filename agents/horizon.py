@@ -61,10 +61,7 @@ def prepare(collector: Any, rollout: Any) -> Ends:
         statistics=torch.zeros(steps, rows, len(collector.envs.world.statistics), device=device),
         rows=torch.arange(rows, device=device),
     )
-    rollout.final_index, rollout.final_obs = ends.index.flatten(), ends.obs.flatten(0, 1)
-    rollout.final_memory = ends.memory.flatten(0, 1)
     rollout.memory = collector.memory.clone()
-    rollout.valid.fill_(True)
     for t, out in enumerate(rollout._outs):
         out["final_obs"] = ends.obs[t // limit]
         out |= {"returns": ends.returns[t], "lengths": ends.lengths[t], "statistics": ends.statistics[t]}
@@ -77,6 +74,9 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
     ends, rows = rollout.ends, rollout._rows
     if time_limit(collector.envs) < ends.limit:
         raise ValueError(f"max_episode_steps fell below {ends.limit}, for which the rollout was made; make a new one")
+    rollout.final_index, rollout.final_obs = ends.index.flatten(), ends.obs.flatten(0, 1)
+    rollout.final_memory = ends.memory.flatten(0, 1)
+    rollout.valid.fill_(True)
     obs, masks, starts = rows["obs"], rows["action_mask"], rows["starts"]
     obs[0].copy_(collector.obs)
     starts[0].copy_(collector.starts)
@@ -103,10 +103,16 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
 
 
 class Tally:
-    """Episodes that ended: how many, and sums of what is told of them; kept on the device until it is asked for."""
+    """Episodes that ended: how many, and sums of what is told of them; kept on the device until it is asked for.
 
-    def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
-        self.names = ("return", "length", *names)
+    Args:
+        names: of the world's statistics.
+        device: where.
+        active: whether there is anything to count.
+    """
+
+    def __init__(self, names: tuple[str, ...], device: torch.device, active: bool) -> None:
+        self.names, self.active = ("return", "length", *names), active
         self.sums = torch.zeros(1 + len(self.names), dtype=torch.float64, device=device)
 
     def add(self, rollout: Any) -> None:
@@ -117,6 +123,6 @@ class Tally:
 
     def pop(self) -> dict[str, tuple[float, int]]:
         """By name the sum and the number of episodes since the last call; waits for the device."""
-        count, *sums = self.sums.tolist()
+        count, *sums = self.sums.tolist() if self.active else (0.0,)
         self.sums.zero_()
         return {name: (value, int(count)) for name, value in zip(self.names, sums, strict=True)} if count else {}

@@ -240,13 +240,14 @@ def at(config: C, progress: float) -> C:
 def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, float]:
     """Plays a horizon and learns from it, with a config of numbers; returns what `learn` yields."""
     state.optimizer.learning_rate = config.learning_rate
-    state.graphs.run("collect", lambda: collect(state, rollout))
+    alone = not state.collector.owners.opponents
+    state.graphs.run("collect", lambda: collect(state, rollout), alone)
     first, norm = state.global_step == 0, state.policy.norm
     valid = None if rollout.all_valid else rollout.valid.flatten()
     if norm is not None and first:
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)
     now = state.update_graphs.numbers(config)
-    batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now))
+    batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now), alone)
     metrics = update(state, batch, now)
     if norm is not None and not first:
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)
@@ -351,9 +352,9 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
 
     Each rank has its part of every minibatch.
     """
-    records = torch.zeros(0)
+    records, alone = torch.zeros(0), not state.collector.owners.opponents
     for _ in range(config.update_epochs):
-        records = state.update_graphs.run("epoch", lambda: epoch(state, batch, config))
+        records = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), alone)
         if config.target_kl and float(distributed.mean(records[3])) > config.target_kl:
             break
     returns, values = batch.counted(batch.returns, batch.values)

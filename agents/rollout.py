@@ -133,7 +133,7 @@ class Collector:
         self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
         self.owners = Owners(self.num_envs, self.device, distributed.seed(seed))
         self.fixed = horizon.fits(self) if fixed is None else fixed
-        self.tally = horizon.Tally(self.envs.world.statistics if self.fixed else (), self.device)
+        self.tally = horizon.Tally(envs.world.statistics if self.fixed else (), self.device, self.fixed)  # pyright: ignore
         self.memory = torch.zeros(self.num_envs, 0, device=self.device)
         self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
@@ -214,20 +214,32 @@ class Collector:
     def collect(self, act: Act, rollout: Rollout) -> None:
         """Fills the rollout with the next steps of every row, `act` under inference mode."""
         rollout.all_valid = not self.owners.opponents and self.mode != AutoresetMode.NEXT_STEP
-        if rollout.ends is not None:
+        if rollout.ends is not None and not self.owners.opponents:
             horizon.play(self, act, rollout)
             return self.tally.add(rollout)
         finals: list[Final] = []
-        rollout.memory, fake_at_start = self.memory.clone(), self.fake
+        fake_at_start, before = self.fake, (self.obs, self.starts, self.action_mask, self.memory)
+        if self.fixed:
+            rollout.memory.copy_(self.memory)
+        else:
+            rollout.memory = self.memory.clone()
         with torch.inference_mode():
             self._play(act, rollout, finals)
-        obs, starts, masks = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
+        obs, starts, mask = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
         self.obs, self.starts, self.memory = obs.clone(), starts.clone(), self.memory.clone()
-        self.action_mask = None if masks is None else masks.clone()
+        self.action_mask = None if mask is None else mask.clone()
+        if self.fixed:
+            self._put_back(*before)
         self._keep_finals(rollout, finals)
         self._mark_valid(rollout, fake_at_start)
         self._count_episodes(rollout)
         self._count_statistics(rollout)
+
+    def _put_back(self, obs: Tensor, starts: Tensor, mask: Tensor | None, memory: Tensor) -> None:
+        """Goes on in the tensors that there were before, which what was recorded reads."""
+        self.obs, self.starts, self.memory = obs.copy_(self.obs), starts.copy_(self.starts), memory.copy_(self.memory)
+        if mask is not None and self.action_mask is not None:
+            self.action_mask = mask.copy_(self.action_mask)
 
     def _play(self, act: Act, rollout: Rollout, finals: list[Final]) -> None:
         obs, masks, starts = rollout._rows["obs"], rollout._rows["action_mask"], rollout._rows["starts"]
@@ -387,7 +399,7 @@ class Collector:
             columns = dict(zip(("return", "length"), zip(*episodes, strict=True), strict=True))
             columns |= {name: values for name, values in statistics.items() if name not in columns}
         mine = {name: (sum(column), len(column)) for name, column in columns.items() if column}
-        sums = distributed.gather(self.tally.pop() if self.fixed else mine)
+        sums = distributed.gather(self.tally.pop() | mine)
         found = {}
         for name in dict.fromkeys(name for its_sums in sums for name in its_sums):
             parts = [its_sums[name] for its_sums in sums if name in its_sums]

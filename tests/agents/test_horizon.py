@@ -151,3 +151,35 @@ def test_nothing_in_an_update_of_ddpg_waits_for_the_device(options, monkeypatch)
     with nothing_known():
         state.collector.collect(lambda *seen: (*state.policy.act(*seen, generator=state.generator), {}), state.rollout)
         ddpg.step_all(state, now)
+
+
+def test_with_opponents_a_rollout_is_played_step_by_step_and_goes_on_fixed_without():
+    results = []
+    for fixed in (False, True):
+        made = envs.make_vec("quintet/Duel-v0", 3, num_threads=1, seed=2)
+        made.set_params(max_episode_steps=9)
+        collector = Collector(made, seed=4, fixed=fixed)
+        rollout = collector.new_rollout(8)
+        idle = Idle()
+        seen = []
+        for owner in ([0] * 6, [0, 1] * 3, [0, 1] * 3, [0] * 6, [0] * 6):
+            collector.set_opponents([idle] if 1 in owner else [], torch.tensor(owner))
+            collector.collect(idle.step, rollout)
+            seen += [rollout.obs.clone(), rollout.rewards.clone(), rollout.valid.clone(), rollout.starts.clone()]
+            seen.append(rollout.next_obs()[rollout.truncated & ~rollout.terminated].clone())
+        results.append(seen)
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+class Idle:
+    """Does the first thing."""
+
+    def initial_memory(self, num_envs):
+        return torch.zeros(num_envs, 0)
+
+    def act(self, obs, mask, memory, starts, generator=None):
+        return torch.zeros(len(obs), 3, dtype=torch.int64), memory
+
+    def step(self, obs, mask, memory, starts):
+        return *self.act(obs, mask, memory, starts), {}
