@@ -3,6 +3,7 @@
 Under `torchrun` the same in several processes: each has its share of the environments, the first one writes and shows.
 """
 
+import importlib
 import os
 import signal
 from collections import deque
@@ -20,13 +21,11 @@ from experiments.errors import InputError, as_input_error
 from experiments.log import RunLog
 from experiments.progress import ProgressLine
 from experiments.train_flags import Options, ResumeOptions, parse
-from experiments.worlds import EVALUATION_SEED, EnvChoice, import_modules, make_batch
+from experiments.worlds import EVALUATION_SEED, EnvChoice, make_batch
 
 MANY_ENVS = 256
 IN_PROCESSES = ("ppo", "league")
 """Algorithms that learn in several processes."""
-NOT_SAVED = """note: {} can't save its own state, so its episodes begin anew and the run will differ from an unbroken
-one; policy, optimiser, normalisers, schedules and random state go on."""
 
 USAGE = f"""usage: quintet train ALGORITHM ENV_ID [flags] [--env.KEY VALUE ...]
        quintet train --resume RUN
@@ -54,8 +53,9 @@ def main(argv: list[str]) -> int:
     with _joined() as together:
         if "--resume" in argv:
             argv = [word for word in argv if word != "--resume"]
-            return resume(together(lambda: flags.parse(ResumeOptions, argv, "quintet train --resume")))
-        return _with_next(*start(*together(lambda: parse(argv))))
+            options = together(lambda: flags.parse(ResumeOptions, argv, "quintet train --resume"))
+            return importlib.import_module("experiments.resume").resume(options)
+        return with_next(*start(*together(lambda: parse(argv))))
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
         env_id=choice.id,
         env_options=choice.options,
         config=asdict(config),
-        device=_device(options.device),
+        device=device_of(options.device),
         vectorization=options.vectorization,
         threads=options.threads or _threads(config.num_envs),
         checkpoint_every=every,
@@ -179,7 +179,7 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
     )
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
     import torch
 
     from agents import distributed
@@ -197,47 +197,6 @@ def _threads(num_envs: int) -> int:
     import torch
 
     return 1 if num_envs < MANY_ENVS else torch.get_num_threads()
-
-
-def resume(options: ResumeOptions) -> int:
-    """`quintet train --resume RUN`; returns the exit code."""
-    from agents import distributed
-    from experiments.trained import environment
-
-    distributed.together(lambda: import_modules(options.module))
-    run, run_config, config, saved = distributed.from_first(lambda: _last(options))
-    step = saved["train"]["global_step"] if saved else 0
-    choice = distributed.together(lambda: environment(run_config))
-    distributed.together(lambda: _device(run_config.device))
-    envs, state = distributed.together(lambda: prepare(run_config, config))
-    if distributed.rank() == 0:
-        runs.write_config(run, run_config)
-    print(f"resuming {run} after {step:,} steps", flush=True)
-    if step and not choice.is_world:
-        print(NOT_SAVED.format(choice.id))
-    return _with_next(run, train(run, run_config, config, envs, state, options, saved))
-
-
-def _last(options: ResumeOptions) -> tuple[Path, runs.RunConfig, Any, Any]:
-    """A run to go on with: its folder, its configuration as it is from now on, and its last checkpoint or None."""
-    from agents import distributed
-    from experiments.trained import read_checkpoint, restore_config
-
-    run = runs.find(options.run, options.runs_dir)
-    run_config = runs.read_config(run)
-    config = restore_config(run_config)
-    if options.total_timesteps is not None:
-        config = replace(config, total_timesteps=options.total_timesteps)
-        run_config = replace(run_config, config=asdict(config))
-    saved = read_checkpoint(runs.find_checkpoint(run)) if runs.checkpoints(run) else None
-    step = saved["train"]["global_step"] if saved else 0
-    if saved:
-        with as_input_error(ValueError, prefix=f"the last checkpoint of {run} doesn't fit: "):
-            distributed.own(saved["train"])
-    if step >= config.total_timesteps:
-        longer = f"--total-timesteps {2 * config.total_timesteps}"
-        raise InputError(f"{run} is complete: {step:,} of {config.total_timesteps:,} steps; train longer with {longer}")
-    return run, run_config, config, saved
 
 
 def train(
@@ -371,7 +330,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _with_next(run: Path, exit_code: int) -> int:
+def with_next(run: Path, exit_code: int) -> int:
     """Names the commands to go on with, after a run that is complete."""
     from agents import distributed
 

@@ -1,0 +1,50 @@
+"""`quintet train --resume`: from a run folder to the training program as it was when it stopped."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from agents import distributed
+from experiments import runs, train
+from experiments.errors import InputError, as_input_error
+from experiments.train_flags import ResumeOptions
+from experiments.trained import environment, read_checkpoint, restore_config
+from experiments.worlds import import_modules
+
+NOT_SAVED = """note: {} can't save its own state, so its episodes begin anew and the run will differ from an unbroken
+one; policy, optimiser, normalisers, schedules and random state go on."""
+
+
+def resume(options: ResumeOptions) -> int:
+    """`quintet train --resume RUN`; returns the exit code."""
+    distributed.together(lambda: import_modules(options.module))
+    run, run_config, config, saved = distributed.from_first(lambda: _last(options))
+    step = saved["train"]["global_step"] if saved else 0
+    choice = distributed.together(lambda: environment(run_config))
+    distributed.together(lambda: train.device_of(run_config.device))
+    envs, state = distributed.together(lambda: train.prepare(run_config, config))
+    if distributed.rank() == 0:
+        runs.write_config(run, run_config)
+    print(f"resuming {run} after {step:,} steps", flush=True)
+    if step and not choice.is_world:
+        print(NOT_SAVED.format(choice.id))
+    return train.with_next(run, train.train(run, run_config, config, envs, state, options, saved))
+
+
+def _last(options: ResumeOptions) -> tuple[Path, runs.RunConfig, Any, Any]:
+    """A run to go on with: its folder, its configuration as it is from now on, and its last checkpoint or None."""
+    run = runs.find(options.run, options.runs_dir)
+    run_config = runs.read_config(run)
+    config = restore_config(run_config)
+    if options.total_timesteps is not None:
+        config = replace(config, total_timesteps=options.total_timesteps)
+        run_config = replace(run_config, config=asdict(config))
+    saved = read_checkpoint(runs.find_checkpoint(run)) if runs.checkpoints(run) else None
+    step = saved["train"]["global_step"] if saved else 0
+    if saved:
+        with as_input_error(ValueError, prefix=f"the last checkpoint of {run} doesn't fit: "):
+            distributed.own(saved["train"])
+    if step >= config.total_timesteps:
+        longer = f"--total-timesteps {2 * config.total_timesteps}"
+        raise InputError(f"{run} is complete: {step:,} of {config.total_timesteps:,} steps; train longer with {longer}")
+    return run, run_config, config, saved
