@@ -1,5 +1,6 @@
 """PPO's policy: observations -> features (of a team) -> memory -> trunks -> action distribution and value."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -52,6 +53,7 @@ class Policy(nn.Module):
                 )
             entities = Entities(obs_layout, config.entity_size)
             tied = tied_columns(obs_layout or {}, shape[0])
+        self.bfloat16 = config.precision == "bfloat16"
         self.norm = RunningNorm(shape, tied=tied) if config.normalize_obs else None
         self.features = entities or Features(space)
         self.heads = Heads(action_space, action_layout, config.log_std_init, by_kind=entities is not None)
@@ -75,8 +77,16 @@ class Policy(nn.Module):
         """Of worlds of which nothing was seen: zeros `[num_envs, m]`."""
         return torch.zeros(num_envs, 0 if self.remember is None else self.remember.num_numbers)
 
+    def _cast(self, device: torch.device) -> Any:
+        """Within this, matrix products are of bfloat16 where that was asked for."""
+        if not self.bfloat16:
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
     def _see(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features `[..., f]`, and of entities the rows `[..., R, size]`."""
+        if obs.dtype == torch.bfloat16:
+            obs = obs.float()
         seen = self.features(obs if self.norm is None else self.norm(obs))
         seen, rows = seen if isinstance(seen, tuple) else (seen, None)
         return seen if self.team is None else self.team(seen), rows
@@ -84,25 +94,28 @@ class Policy(nn.Module):
     def _deepen(self, seen: Tensor) -> Tensor:
         return seen if self.trunk is None else self.trunk.activation(self.trunk(seen))
 
-    def _choices(self, seen: Tensor, rows: Tensor | None, mask: Tensor | None) -> Any:
-        """The distribution of actions."""
+    def _outputs(self, seen: Tensor, rows: Tensor | None) -> Tensor:
+        """What the distribution of actions is made of, `[..., outputs]`."""
         outputs = self.actor(seen)
-        return self.heads(outputs if self.pointer is None else self.pointer(outputs, rows), mask)
+        return outputs if self.pointer is None else self.pointer(outputs, rows)
 
     def forward(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
         """The distribution of actions, the value `[...]` and the next memory for observations `[..., *shape]`."""
-        seen, rows = self._see(obs)
-        if self.remember is not None:
-            seen, memory = self.remember(seen, memory, starts)
-        seen = self._deepen(seen)
-        return self._choices(seen, rows, mask), self.critic(seen).squeeze(-1), memory
+        with self._cast(obs.device):
+            seen, rows = self._see(obs)
+            if self.remember is not None:
+                seen, memory = self.remember(seen, memory, starts)
+            seen = self._deepen(seen)
+            outputs, value = self._outputs(seen, rows), self.critic(seen).squeeze(-1)
+        return self.heads(outputs.float(), mask), value.float(), memory.float()
 
     def value(self, obs: Tensor, memory: Tensor) -> Tensor:
         """`[N]` of observations `[N, *shape]` within an episode, with the memory of what was before."""
-        seen, _ = self._see(obs)
-        if self.remember is not None:
-            seen, _ = self.remember.step(seen, memory, torch.zeros(len(obs), dtype=torch.bool, device=obs.device))
-        return self.critic(self._deepen(seen)).squeeze(-1)
+        with self._cast(obs.device):
+            seen, _ = self._see(obs)
+            if self.remember is not None:
+                seen, _ = self.remember.step(seen, memory, torch.zeros(len(obs), dtype=torch.bool, device=obs.device))
+            return self.critic(self._deepen(seen)).squeeze(-1).float()
 
     def act(
         self,
@@ -116,10 +129,12 @@ class Policy(nn.Module):
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Actions `[N, ...]` and the next memory; the noise to choose by is drawn from `generator` where not given."""
-        seen, rows = self._see(obs)
-        if self.remember is not None:
-            seen, memory = self.remember.step(seen, memory, starts)
-        dist = self._choices(self._deepen(seen), rows, mask)
+        with self._cast(obs.device):
+            seen, rows = self._see(obs)
+            if self.remember is not None:
+                seen, memory = self.remember.step(seen, memory, starts)
+            outputs = self._outputs(self._deepen(seen), rows)
+        dist, memory = self.heads(outputs.float(), mask), memory.float()
         if deterministic:
             return dist.mode(), memory
         if noise is None:

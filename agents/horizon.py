@@ -39,6 +39,8 @@ class Ends:
     """float32 `[T, N, C]`: likewise the world's statistics."""
     rows: Tensor
     """int64 `[N]`: 0, 1, ..."""
+    seen: Tensor | None
+    """`[N, ...]`: where the worlds write observations that the rollout keeps in another type."""
 
 
 def time_limit(envs: Any) -> int:
@@ -54,16 +56,19 @@ def prepare(collector: Any, rollout: Any) -> Ends:
     ends = Ends(
         limit=limit,
         index=torch.full((places, rows), steps * rows, device=device),
-        obs=torch.zeros(places, *rollout.obs.shape[1:], dtype=rollout.obs.dtype, device=device),
+        obs=torch.zeros(places, *rollout.obs.shape[1:], dtype=collector.encoder.dtype, device=device),
         memory=torch.zeros(places, *collector.memory.shape, device=device),
         returns=torch.zeros(steps, rows, device=device),
         lengths=torch.zeros(steps, rows, dtype=torch.int64, device=device),
         statistics=torch.zeros(steps, rows, len(collector.envs.world.statistics), device=device),
         rows=torch.arange(rows, device=device),
+        seen=None if rollout.obs.dtype == collector.encoder.dtype else torch.zeros_like(collector.obs),
     )
     rollout.memory = collector.memory.clone()
     for t, out in enumerate(rollout._outs):
         out["final_obs"] = ends.obs[t // limit]
+        if ends.seen is not None:
+            out["obs"] = ends.seen
         out |= {"returns": ends.returns[t], "lengths": ends.lengths[t], "statistics": ends.statistics[t]}
     return ends
 
@@ -91,6 +96,8 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
         for name, value in extras.items():
             rollout.extras[name][t].copy_(value)
         collector.envs.step(rows["actions"][t], out=out)
+        if ends.seen is not None:
+            obs[t + 1].copy_(ends.seen)
         torch.logical_or(out["terminated"], out["truncated"], out=starts[t + 1])
         cut, place = out["truncated"] & ~out["terminated"], t // ends.limit
         ends.index[place].copy_(torch.where(cut, ends.rows + t * collector.num_envs, ends.index[place]))

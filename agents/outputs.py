@@ -58,4 +58,4 @@ def distribution_of(
     seen, rows = policy._see(obs)
     seen, memory = policy.remember.step(seen, memory, starts)
     seen = policy._deepen(seen)
-    return policy._choices(seen, rows, mask), policy.critic(seen).squeeze(-1), memory
+    return policy.heads(policy._outputs(seen, rows), mask), policy.critic(seen).squeeze(-1), memory

@@ -97,6 +97,10 @@ class Config:
     """With a memory: steps that gradients flow back through; an iteration's rows are cut into segments this long."""
     context_steps: int = 32
     """Steps that each block of a transformer looks back."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Of the network's matrix products, acting and learning; weights, losses and distributions stay float32."""
+    bf16_obs: bool = False
+    """With worlds on a GPU: keep a horizon's observations in bfloat16, half the memory."""
     cuda_graphs: bool = True
     """With worlds on a GPU: record an iteration's work once and replay it."""
     rnd_coef: float = 0.0
@@ -147,6 +151,10 @@ class TrainState:
         self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
         self.generator = torch.Generator(device).manual_seed(distributed.seed(config.seed))
         self.collector = Collector(envs, device=device, seed=config.seed)
+        if config.bf16_obs:
+            self.collector.keep_obs_in(torch.bfloat16)
+        if config.precision == "tf32":
+            torch.set_float32_matmul_precision("high")
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         _check_mask(self.policy.heads, self.collector.masks.num_columns)
         alone = distributed.size() == 1 and self.novelty is None

@@ -131,6 +131,7 @@ class Collector:
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.speaks_torch = getattr(envs, "device", None) is not None
         self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
+        self.obs_dtype = self.encoder.dtype
         self.owners = Owners(self.num_envs, self.device, distributed.seed(seed))
         self.fixed = horizon.fits(self) if fixed is None else fixed
         self.tally = horizon.Tally(envs.world.statistics if self.fixed else (), self.device, self.fixed)  # pyright: ignore
@@ -164,6 +165,16 @@ class Collector:
         mask = self.masks(infos)
         self.action_mask = None if mask is None else mask.to(self.device, copy=True)
 
+    def keep_obs_in(self, dtype: torch.dtype) -> None:
+        """Has new rollouts keep floating-point observations in another type.
+
+        Raises:
+            ValueError: observations that are not floating-point, or envs that are not worlds on a GPU.
+        """
+        if not self.fixed or not self.encoder.dtype.is_floating_point:
+            raise ValueError(f"observations are kept in {dtype} only where they are real numbers of worlds on a GPU")
+        self.obs_dtype = dtype
+
     def set_opponents(self, policies: Sequence[Any], owner: Tensor) -> None:
         """Hands rows to frozen policies: each row when its present episode has ended, at once if it has not begun.
 
@@ -188,7 +199,7 @@ class Collector:
         box = isinstance(self.action_space, spaces.Box)
         columns = self.masks.num_columns
         rollout = Rollout(
-            obs=empty(steps + 1, self.encoder.shape, self.encoder.dtype),
+            obs=empty(steps + 1, self.encoder.shape, self.obs_dtype),
             action_mask=None if columns is None else empty(steps + 1, (columns,), torch.bool),
             actions=empty(steps, self.action_space.shape or (), torch.float32 if box else torch.int64),
             rewards=empty(steps, (), torch.float32),

@@ -183,3 +183,30 @@ class Idle:
 
     def step(self, obs, mask, memory, starts):
         return *self.act(obs, mask, memory, starts), {}
+
+
+@pytest.mark.parametrize("memory", ["", "lstm"])
+def test_bfloat16_acts_and_learns_nearly_as_float32(memory, monkeypatch):
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    found = []
+    for options in ({}, {"precision": "bfloat16", "bf16_obs": True}):
+        made = worlds()
+        config = replace(SMALL, memory=memory, memory_size=8, hidden_sizes=(32,), **options)
+        state = ppo.TrainState(made, config)
+        obs, starts = torch.linspace(-1, 1, 20).view(5, 4), torch.zeros(5, dtype=torch.bool)
+        found.append(state.policy.value(obs, state.policy.initial_memory(5)))
+        dist, value, _ = state.policy(obs[None], None, state.policy.initial_memory(5), starts[None])
+        assert dist.log_probs.dtype == value.dtype == torch.float32
+        rollout = state.collector.new_rollout(config.num_steps)
+        assert rollout.obs.dtype == (torch.bfloat16 if options else torch.float32)
+        ppo.collect(state, rollout)
+        batch = ppo.estimate(state, rollout, ppo.at(config, 0.0))
+        metrics = ppo.update(state, batch, ppo.at(config, 0.0))
+        assert all(np.isfinite(value) for value in metrics.values())
+        assert {parameter.dtype for parameter in state.policy.parameters()} == {torch.float32}
+    torch.testing.assert_close(*found, rtol=0.02, atol=0.02)
+
+
+def test_observations_are_kept_in_bfloat16_only_on_a_gpu():
+    with pytest.raises(ValueError, match="only where they are real numbers of worlds on a GPU"):
+        ppo.TrainState(worlds(), replace(SMALL, bf16_obs=True))
