@@ -12,6 +12,7 @@ SUITES = {
     "ppo": "experiments.bench_ppo",
     "dqn": "experiments.bench_dqn",
     "ddpg": "experiments.bench_ddpg",
+    "gpu": "experiments.bench_gpu",
     "torchrun": "experiments.bench_torchrun",
 }
 """Name -> module with `Options`, which has `turns`, and `main(options)`."""

@@ -3,7 +3,7 @@
 Under `torchrun` the same in several processes: each has its share of the environments, the first one writes and shows.
 """
 
-import importlib
+import importlib.util
 import os
 import signal
 from collections import deque
@@ -113,13 +113,24 @@ def _environments(run_config: runs.RunConfig, config: Any) -> Any:
     module = load_algorithm(run_config.algorithm)
     seats, count = getattr(module, "SEATS", (0,)), _share(run_config, config)
     first = distributed.rank() * count
-    envs = make_batch(choice, count, run_config.vectorization, config.seed, seats, first)
+    place = _worlds_device(choice, run_config, module)
+    envs = make_batch(choice, count, run_config.vectorization, config.seed, seats, first, place)
     try:
         _check(module, envs)
     except ValueError as error:
         fitting = ", ".join(name for name in ALGORITHMS if _fits(name, envs)) or "none of this version's"
         raise InputError(f"{run_config.env_id}: {error}\nalgorithms that fit: {fitting}") from error
     return envs
+
+
+def _worlds_device(choice: EnvChoice, run_config: runs.RunConfig, module: Any) -> str:
+    """Where worlds are stepped: where the learner is, if it can learn from them there."""
+    if run_config.device == "cpu" or not choice.is_world or not hasattr(module.Config, "cuda_graphs"):
+        return "cpu"
+    if importlib.util.find_spec("numba_cuda") is None:
+        print("the worlds are stepped on the CPU; for the GPU: pip install 'quintet[cuda]'", flush=True)
+        return "cpu"
+    return run_config.device
 
 
 def _share(run_config: runs.RunConfig, config: Any) -> int:

@@ -143,10 +143,12 @@ def make_batch(
     seed: int = 0,
     seats: str | Sequence[int] = (0,),
     first_world: int = 0,
+    device: str = "cpu",
 ) -> Any:
     """A vector env to learn from or to evaluate on: tensors for worlds, NumPy with SAME_STEP autoreset for others.
 
     Atari games come as ale_py's own batches: uint8 `[4, 84, 84]`, four grey frames, and rewards as they are.
+    Worlds are on `device`, others on the CPU.
     Of a world with several seats `seats` are the learner's; the world's scripted players have the others. Worlds are
     number `first_world` and on of the seed.
 
@@ -155,7 +157,8 @@ def make_batch(
     """
     with _judging(choice):
         if choice.is_world:
-            return envs.make_vec(choice.id, num_envs, seed=seed, seats=seats, first_world=first_world, **choice.options)
+            place: dict[str, Any] = {"seed": seed, "seats": seats, "first_world": first_world, "device": device}
+            return envs.make_vec(choice.id, num_envs, **place, **choice.options)
         settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
         if is_atari(choice.id):
             settings |= {"vectorization_mode": "vector_entry_point", "reward_clipping": False}

@@ -1,0 +1,322 @@
+"""`quintet bench gpu`: worlds alone, with a policy acting, and with PPO learning, on a GPU, over the number of worlds.
+
+A figure is the slope of agent-steps over time after the first tenth, kernels compiled and graphs recorded before.
+Beside it stands the floor: the time that the bytes to be moved, or the operations to be done, take at the rates that
+this machine reaches with a large copy and a large matrix product.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.registration import did_you_mean
+from experiments.bench import RESULTS, machine, write
+from experiments.errors import InputError, as_input_error
+
+TIERS = ("code", "simulation", "inference", "training", "solve")
+SOLVED = 475.0
+HORIZON = 16
+"""Steps of each world in a call."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world and how PPO learns from it."""
+
+    world: str
+    hidden_sizes: tuple[int, ...]
+    counts: tuple[int, ...]
+    """Numbers of worlds."""
+
+
+CASES = (
+    Case("quintet/CartPole-v1", (64, 64), (1024, 4096, 16384, 65536, 262144)),
+    Case("quintet/GridWorld-v0", (64, 64), (1024, 4096, 16384, 65536, 262144)),
+    Case("quintet/Duel-v0", (256, 256), (256, 1024, 4096, 16384)),
+    Case("quintet/Arena-v0", (256, 256), (256, 1024, 2048, 4096, 8192)),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measures worlds, acting and learning on a GPU, and what the compilers make of the kernels."""
+
+    world: tuple[str, ...] = tuple(case.world for case in CASES)
+    """Which of the worlds."""
+    tier: tuple[str, ...] = TIERS
+    """Which of: code (the kernels' registers, no GPU needed), simulation, inference, training, solve."""
+    counts: tuple[int, ...] = ()
+    """Numbers of worlds; by default each world's own."""
+    epochs: tuple[int, ...] = (1, 4)
+    """Passes over the data in training, a figure each."""
+    precision: str = "tf32"
+    """Of the network: float32, tf32 or bfloat16."""
+    bf16_obs: bool = False
+    """Keep a horizon's observations in bfloat16."""
+    seconds: float = 3.0
+    """A figure takes."""
+    device: str = "cuda"
+    """cuda, or cpu to try it out."""
+    turns: int = 1
+    """Times that all is measured; the best counts."""
+    out: str = str(RESULTS / "bench_gpu.json")
+    """File that the figures are written to; a picture goes beside it."""
+
+
+def main(options: Options) -> None:
+    """Measures, prints a line a figure, writes them and draws them."""
+    import torch
+
+    cases = [_case(name) for name in options.world]
+    torch.set_num_threads(1)
+    if unknown := [tier for tier in options.tier if tier not in TIERS]:
+        raise InputError(f"no tier {unknown[0]!r}{did_you_mean(unknown[0], TIERS)}; there are: {', '.join(TIERS)}")
+    document: dict[str, Any] = {"machine": machine() | _gpu(options), "options": asdict(options)}
+    if "code" in options.tier:
+        document["code"] = [code_of(case) for case in cases]
+    if set(options.tier) & {"simulation", "inference", "training"}:
+        document["rates"] = rates(options)
+        document["figures"] = [figure for case in cases for figure in sweep(case, options, document["rates"])]
+    if "solve" in options.tier:
+        document["solve"] = solve(options)
+    write(document, Path(options.out))
+    if document.get("figures"):
+        draw(document, Path(options.out).with_suffix(".png"))
+
+
+def _case(name: str) -> Case:
+    known = {case.world: case for case in CASES}
+    if name not in known:
+        raise InputError(f"no benchmark of {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
+    return known[name]
+
+
+def _gpu(options: Options) -> dict[str, Any]:
+    """The device's name, checked before anything is measured."""
+    import torch
+
+    if options.device == "cpu" or set(options.tier) == {"code"}:
+        return {"device": "cpu" if options.device == "cpu" else "none needed"}
+    from envs.engine import cuda
+
+    with as_input_error(ValueError):
+        cuda.require()
+    return {"device": torch.cuda.get_device_name()}
+
+
+def code_of(case: Case) -> dict[str, Any]:
+    """Registers, stack and spills of a world's kernel for compute capability 9.0."""
+    from envs.engine.cuda_code import assemble, ptx
+    from envs.registration import load_world, registered_worlds
+
+    code = assemble(ptx(load_world(registered_worlds()[case.world]), (9, 0)), (9, 0))
+    print(f"{case.world:<24} sm_90: {code.registers} registers, {code.stack} bytes of stack, {code.spills} spilled")
+    return {"world": case.world, "capability": "9.0", **code._asdict()}
+
+
+def rates(options: Options) -> dict[str, float]:
+    """Bytes a second of a large copy, read and written, and operations a second of a large matrix product."""
+    import torch
+
+    device, large = options.device, options.device == "cuda"
+    source = torch.randn(1 << (28 if large else 22), device=device)
+    target = torch.empty_like(source)
+    copying = _seconds(lambda: target.copy_(source), device)
+    size = 8192 if large else 512
+    kind = torch.bfloat16 if options.precision == "bfloat16" else torch.float32
+    left, right = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    torch.set_float32_matmul_precision("high" if options.precision == "tf32" else "highest")
+    multiplying = _seconds(lambda: left @ right, device)
+    found = {"bytes": 2 * source.nbytes / copying, "operations": 2 * size**3 / multiplying}
+    print(
+        f"copy {found['bytes'] / 1e12:.2f} TB/s, {options.precision} product {found['operations'] / 1e12:.1f} TFLOP/s"
+    )
+    return found
+
+
+def _seconds(work: Callable[[], Any], device: str, repeats: int = 10) -> float:
+    """The median time of a call."""
+    times = []
+    for _ in range(repeats + 3):
+        started = time.perf_counter()
+        work()
+        synchronize(device)
+        times.append(time.perf_counter() - started)
+    return float(np.median(times[3:]))
+
+
+def synchronize(device: str) -> None:
+    """Waits for the device."""
+    import torch
+
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def slope(work: Callable[[], Any], units: int, seconds: float, device: str) -> float:
+    """Units a second of a call that does `units` of them, after the first tenth of `seconds`; three calls go before."""
+    for _ in range(3):
+        work()
+    synchronize(device)
+    marks, started = [(0.0, 0)], time.perf_counter()
+    while marks[-1][0] < seconds or len(marks) < 6:
+        work()
+        synchronize(device)
+        marks.append((time.perf_counter() - started, len(marks)))
+    times, calls = np.array(marks).T
+    late = times >= times[-1] / 10
+    return float(np.polyfit(times[late], calls[late] * units, 1)[0])
+
+
+def sweep(case: Case, options: Options, reached: dict[str, float]) -> list[dict[str, Any]]:
+    """The figures of a world, for each number of worlds and tier."""
+    import gc
+
+    import torch
+
+    found = []
+    for count in options.counts or case.counts:
+        for tier, epochs in tiers(options):
+            best: dict[str, Any] = {}
+            for _ in range(options.turns):
+                if options.device != "cpu":
+                    torch.cuda.reset_peak_memory_stats()
+                try:
+                    figure = measure(case, count, tier, epochs, options)
+                except torch.cuda.OutOfMemoryError:
+                    print(f"{case.world:<24} {count:>7} worlds {tier}: more memory than there is", flush=True)
+                    break
+                finally:
+                    gc.collect()
+                best = max(best, figure, key=lambda one: one.get("steps_per_second", 0.0))
+            if best:
+                found.append(best | floor(best, reached))
+                print(line(found[-1]), flush=True)
+    return found
+
+
+def tiers(options: Options) -> list[tuple[str, int]]:
+    """What is measured, with passes over the data."""
+    found = [(tier, 0) for tier in ("simulation", "inference") if tier in options.tier]
+    return found + [("training", epochs) for epochs in options.epochs if "training" in options.tier]
+
+
+def measure(case: Case, count: int, tier: str, epochs: int, options: Options) -> dict[str, Any]:
+    """One figure."""
+    import torch
+
+    import envs
+    from agents import ppo
+
+    worlds = envs.make_vec(case.world, count, device=options.device)
+    rows = worlds.num_envs
+    config = ppo.Config(
+        num_envs=rows, num_steps=HORIZON, hidden_sizes=case.hidden_sizes, update_epochs=max(epochs, 1),
+        num_minibatches=4, precision=options.precision, bf16_obs=options.bf16_obs, anneal_lr=False,  # pyright: ignore
+    )  # fmt: skip
+    state = ppo.TrainState(worlds, config, options.device)
+    rollout = state.collector.new_rollout(HORIZON)
+    if tier == "simulation":
+        worlds.action_space.seed(0)
+        actions = [torch.as_tensor(worlds.action_space.sample()).to(options.device) for _ in range(HORIZON)]
+        work = lambda: state.graphs.run("play", lambda: _play(worlds, actions, rollout))  # noqa: E731
+    elif tier == "inference":
+        work = lambda: state.graphs.run("collect", lambda: ppo.collect(state, rollout))  # noqa: E731
+    else:
+        work = lambda: ppo.iterate(state, rollout, ppo.at(config, 0.0))  # noqa: E731
+    speed = slope(work, rows * HORIZON, options.seconds, options.device)
+    memory = torch.cuda.max_memory_allocated() if options.device != "cpu" else 0
+    return {
+        "world": case.world, "worlds": count, "rows": rows, "tier": tier, "epochs": epochs, "steps_per_second": speed,
+        "obs_bytes": rollout.obs[0, 0].nbytes, "record_bytes": worlds.state.dtype.itemsize,
+        "parameters": sum(parameter.numel() for parameter in state.policy.parameters()),
+        "precision": options.precision, "memory_bytes": memory,
+    }  # fmt: skip
+
+
+def _play(worlds: Any, actions: list[Any], rollout: Any) -> None:
+    for t, chosen in enumerate(actions):
+        worlds.step(chosen, out=rollout._outs[t])
+
+
+def floor(figure: dict[str, Any], reached: dict[str, float]) -> dict[str, Any]:
+    """The least that an agent-step must move and do, and the share of the measured time that this takes.
+
+    Moved: the record, read and written; the observation, written, read by the policy when it acts, and in training
+    once to be judged and in each pass three times (chosen, laid down, read). Done: two operations a parameter when
+    acting, two when judging, six in a pass.
+    """
+    obs, seats = figure["obs_bytes"], figure["rows"] / figure["worlds"]
+    acts, learns = figure["tier"] != "simulation", figure["tier"] == "training"
+    moved = 2 * figure["record_bytes"] / seats + obs * (1 + acts + learns * (1 + 3 * figure["epochs"]))
+    done = figure["parameters"] * (2 * acts + learns * (2 + 6 * figure["epochs"]))
+    least = max(moved / reached["bytes"], done / reached["operations"])
+    bound = "bytes" if moved / reached["bytes"] >= done / reached["operations"] else "operations"
+    share = least * figure["steps_per_second"]
+    return {"moved_bytes": moved, "operations": done, "bound_by": bound, "share_of_floor": share}
+
+
+def line(figure: dict[str, Any]) -> str:
+    """For people."""
+    tier = f"training, {figure['epochs']} pass(es)" if figure["epochs"] else figure["tier"]
+    return (
+        f"{figure['world']:<24} {figure['worlds']:>7} worlds  {tier:<20} {figure['steps_per_second'] / 1e6:>9.3f}M "
+        f"agent-steps/s  {100 * figure['share_of_floor']:>5.1f}% of the bound by {figure['bound_by']}; "
+        f"observation {figure['obs_bytes']} B, {figure['parameters']:,} parameters, {figure['precision']}, "
+        f"{figure['memory_bytes'] / 2**30:.1f} GiB"
+    )
+
+
+def solve(options: Options) -> dict[str, Any]:
+    """Seconds from an untrained policy to a mean return of 475 in CartPole; the second of two runs, all compiled."""
+    _learn_cartpole(options)
+    seconds, steps, value = _learn_cartpole(options)
+    print(f"CartPole: mean return {value:.0f} after {seconds:.2f} s and {steps:,} steps, compilation apart", flush=True)
+    return {"world": "quintet/CartPole-v1", "seconds": seconds, "steps": steps, "mean_return": value, "solved": SOLVED}
+
+
+def _learn_cartpole(options: Options) -> tuple[float, int, float]:
+    import envs
+    from agents import ppo
+
+    count = 4096 if options.device != "cpu" else 64
+    config = ppo.Config(
+        num_envs=count, num_steps=32, learning_rate=3e-3, total_timesteps=100_000_000, gae_lambda=0.9, anneal_lr=False
+    )
+    worlds = envs.make_vec("quintet/CartPole-v1", count, device=options.device)
+    state = ppo.TrainState(worlds, config, options.device)
+    started, value = time.perf_counter(), 0.0
+    for metrics in ppo.learn(worlds, config, state):
+        value = metrics.get("charts/episodic_return", value)
+        if value >= SOLVED or time.perf_counter() - started > 60:
+            break
+    synchronize(options.device)
+    return time.perf_counter() - started, state.global_step, value
+
+
+def draw(document: dict[str, Any], out: Path) -> None:
+    """Agent-steps a second over the number of worlds, a panel a world."""
+    from matplotlib.figure import Figure
+
+    figures = document["figures"]
+    names = list(dict.fromkeys(figure["world"] for figure in figures))
+    picture = Figure(figsize=(4.2 * len(names), 3.8), layout="constrained")
+    axes = picture.subplots(1, len(names), squeeze=False)[0]
+    for ax, name in zip(axes, names, strict=True):
+        mine = [figure for figure in figures if figure["world"] == name]
+        for tier in dict.fromkeys((figure["tier"], figure["epochs"]) for figure in mine):
+            points = [figure for figure in mine if (figure["tier"], figure["epochs"]) == tier]
+            label = tier[0] if not tier[1] else f"{tier[0]}, {tier[1]} pass{'es' if tier[1] > 1 else ''}"
+            x = [figure["worlds"] for figure in points]
+            ax.loglog(x, [figure["steps_per_second"] for figure in points], marker="o", label=label)
+        ax.set(title=name, xlabel="worlds")
+        ax.grid(alpha=0.3, which="both")
+    axes[0].set_ylabel("agent-steps a second")
+    axes[0].legend(fontsize=8)
+    picture.suptitle(f"{document['machine']['device']}, commit {document['machine']['commit']}", fontsize=9)
+    picture.savefig(out, dpi=120)
+    print(f"drawn into {out}")

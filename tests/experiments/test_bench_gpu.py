@@ -1,0 +1,48 @@
+"""`quintet bench gpu`, tried out on the CPU."""
+
+import json
+
+import pytest
+
+from experiments import bench_gpu
+from experiments.cli import main
+
+
+def test_every_tier_is_measured_written_and_drawn(tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    words = (
+        "bench gpu --device cpu --world quintet/CartPole-v1 --counts 8 --epochs 1 --precision float32 --seconds 0.05"
+    )
+    assert main([*words.split(), "--tier", "code", "simulation", "inference", "training", "--out", str(out)]) == 0
+    document = json.loads(out.read_text())
+    assert [figure["tier"] for figure in document["figures"]] == ["simulation", "inference", "training"]
+    simulation, inference, training = (figure["steps_per_second"] for figure in document["figures"])
+    assert simulation > inference > training > 0
+    assert document["code"][0]["spills"] == 0
+    assert out.with_suffix(".png").stat().st_size > 5000
+    assert "CartPole" in capsys.readouterr().out
+
+
+def test_the_floor_counts_bytes_and_operations():
+    figure = {"obs_bytes": 100, "record_bytes": 500, "rows": 20, "worlds": 2, "parameters": 1000, "epochs": 2}
+    rates = {"bytes": 1e9, "operations": 1e9}
+    alone = bench_gpu.floor(figure | {"tier": "simulation", "steps_per_second": 1e6}, rates)
+    assert alone["moved_bytes"] == 2 * 500 / 10 + 100
+    assert alone["operations"] == 0
+    assert alone["share_of_floor"] == pytest.approx(200 / 1e9 * 1e6)
+    learning = bench_gpu.floor(figure | {"tier": "training", "steps_per_second": 1e3}, rates)
+    assert learning["moved_bytes"] == 100 + 100 * (2 + 1 + 6)
+    assert learning["operations"] == 1000 * (2 + 2 + 12)
+    assert learning["bound_by"] == "operations"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--world quintet/CartPol-v1", "did you mean 'quintet/CartPole-v1'"),
+        ("--tier trainin", "did you mean 'training'"),
+    ],
+)
+def test_what_there_is_not_is_refused(words, said, capsys):
+    assert main(["bench", "gpu", "--device", "cpu", *words.split()]) != 0
+    assert said in capsys.readouterr().err
