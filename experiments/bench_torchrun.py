@@ -26,7 +26,7 @@ class Options:
     """How many beside one; each needs a core."""
     worlds: tuple[int, ...] = (48, 256)
     """Arenas in total, a figure each."""
-    iterations: int = 8
+    iterations: int = 6
     """Of a run."""
     out: str = str(RESULTS / "bench_torchrun.json")
     """File that the figures are written to."""
@@ -55,7 +55,9 @@ def main(options: Options) -> None:
     """Measures, prints a line and writes it."""
     print(f"{'':<58} {'several':>12} {'one':>12}", flush=True)
     figures = [measure(worlds, options) for worlds in options.worlds]
-    command = f"quintet bench torchrun --turns {options.turns} --processes {options.processes}"
+    worlds = " ".join(map(str, options.worlds))
+    counts = f"--turns {options.turns} --processes {options.processes} --iterations {options.iterations}"
+    command = f"quintet bench torchrun {counts} --worlds {worlds}"
     document = {"machine": machine(), "command": command, "figures": [vars(figure) for figure in figures]}
     write(document, Path(options.out))
 
