@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from agents import schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
+from agents.halves import make_collector
 from agents.networks import MLP, Features, Trace
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.replay import Replay, Transitions
-from agents.rollout import Collector
 from agents.schedules import Schedule
 
 
@@ -251,7 +251,7 @@ class TrainState:
         self.critic_optimizer = FlatAdam([self.critics], 0.0, weight_decay=config.weight_decay)
         set_learning_rates(self, schedules.at(config, 0))
         self.generator = torch.Generator(device).manual_seed(config.seed)
-        self.collector = Collector(envs, device=device, seed=config.seed)
+        self.collector: Any = make_collector(envs, device, config.seed)
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from agents import schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
+from agents.halves import make_collector
 from agents.networks import MLP, Features, Trace
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.prioritized import Priorities
 from agents.replay import Replay, Transitions
 from agents.rnd import Novelty
-from agents.rollout import Collector
 from agents.schedules import Schedule
 from agents.value_heads import make_head
 
@@ -239,7 +239,7 @@ class TrainState:
             [self.policy], schedules.value(config.learning_rate, 0), weight_decay=config.weight_decay
         )
         self.generator = torch.Generator(device).manual_seed(config.seed)
-        self.collector = Collector(envs, device=device, seed=config.seed)
+        self.collector: Any = make_collector(envs, device, config.seed)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
         if config.prioritized:

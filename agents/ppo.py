@@ -19,11 +19,12 @@ from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
 from agents.encoding import Encoder
 from agents.graphs import Graphs
+from agents.halves import make_collector
 from agents.normalize import RewardScale
 from agents.optimizer import FlatAdam
 from agents.returns import gae, next_values
 from agents.rnd import Novelty
-from agents.rollout import Collector, Rollout
+from agents.rollout import Rollout
 from agents.schedules import Schedule
 
 
@@ -150,7 +151,7 @@ class TrainState:
         self.reward_scale = RewardScale(envs.num_envs, start.gamma).to(device)
         self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
         self.generator = torch.Generator(device).manual_seed(distributed.seed(config.seed))
-        self.collector = Collector(envs, device=device, seed=config.seed)
+        self.collector: Any = make_collector(envs, device, config.seed)
         if config.bf16_obs:
             self.collector.keep_obs_in(torch.bfloat16)
         if config.precision == "tf32":
@@ -268,7 +269,8 @@ def collect(state: TrainState, rollout: Rollout) -> None:
     """Plays one horizon; its noise is drawn in one call."""
     policy = state.policy
     shape = (rollout.num_steps, rollout.num_envs)
-    noises = iter(policy.heads.noise(shape, state.generator, rollout.rewards.device).unbind())
+    noise = policy.heads.noise(shape, state.generator, rollout.rewards.device)
+    noises = (part for step in noise.unbind() for part in step.split(state.collector.sizes))
 
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         return *policy.act(obs, mask, memory, starts, noise=next(noises)), {}

@@ -6,7 +6,7 @@ same rows for NEXT_STEP, SAME_STEP and DISABLED.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,7 @@ class Collector:
         envs: the vector env.
         encoder: how its observations become tensors.
         num_envs: rows N.
+        sizes: of the batches that `act` is called for in turn.
         memory: `[N, m]`, the policy's; whoever trains a policy sets it to `policy.initial_memory(N)` at first.
         owners: who plays which row.
     """
@@ -125,7 +126,7 @@ class Collector:
     ) -> None:
         self.envs: Any = envs
         self.device = torch.zeros(0, device=device).device
-        self.num_envs = envs.num_envs
+        self.num_envs, self.sizes = envs.num_envs, [envs.num_envs]
         self.encoder = Encoder(envs.single_observation_space)
         self.action_space = envs.single_action_space
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
@@ -144,6 +145,8 @@ class Collector:
         self._games: list[tuple[Tensor, Tensor, dict[str, Any]]] = []
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         first_row = 0 if hasattr(envs, "first_world") else distributed.rank() * self.num_envs
+        self._pinned: dict[str, Tensor] = {}
+        self._over: Tensor | None = None
         try:
             obs, infos = envs.reset(seed=seed + first_row)
             self.masks = Masks(envs, infos)
@@ -228,21 +231,30 @@ class Collector:
         if rollout.ends is not None and not self.owners.opponents:
             horizon.play(self, act, rollout)
             return self.tally.add(rollout)
-        finals: list[Final] = []
-        fake_at_start, before = self.fake, (self.obs, self.starts, self.action_mask, self.memory)
+        before, finals = self.begin(rollout), []
+        with torch.inference_mode():
+            for _ in self.playing(act, rollout, finals):
+                pass
+        self.finish(rollout, before, finals)
+
+    def begin(self, rollout: Rollout) -> tuple[Tensor | None, ...]:
+        """What a rollout begins with; returns what `finish` is to be given."""
         if self.fixed:
             rollout.memory.copy_(self.memory)
         else:
             rollout.memory = self.memory.clone()
-        with torch.inference_mode():
-            self._play(act, rollout, finals)
+        return self.fake, self.obs, self.starts, self.action_mask, self.memory
+
+    def finish(self, rollout: Rollout, before: tuple[Tensor | None, ...], finals: list[Final]) -> None:
+        """What is to be done when a rollout was played."""
         obs, starts, mask = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
         self.obs, self.starts, self.memory = obs.clone(), starts.clone(), self.memory.clone()
         self.action_mask = None if mask is None else mask.clone()
+        fake_at_start, *begun = before
         if self.fixed:
-            self._put_back(*before)
+            self._put_back(*begun)  # pyright: ignore[reportArgumentType]
         self._keep_finals(rollout, finals)
-        self._mark_valid(rollout, fake_at_start)
+        self._mark_valid(rollout, fake_at_start)  # pyright: ignore[reportArgumentType]
         self._count_episodes(rollout)
         self._count_statistics(rollout)
 
@@ -252,7 +264,8 @@ class Collector:
         if mask is not None and self.action_mask is not None:
             self.action_mask = mask.copy_(self.action_mask)
 
-    def _play(self, act: Act, rollout: Rollout, finals: list[Final]) -> None:
+    def playing(self, act: Act, rollout: Rollout, finals: list[Final]) -> Iterator[None]:
+        """Plays a rollout, with a pause in each step: after actions were asked for, before the envs take them."""
         obs, masks, starts = rollout._rows["obs"], rollout._rows["action_mask"], rollout._rows["starts"]
         kept, valid = rollout._rows["actions"], rollout._rows["valid"]
         obs[0].copy_(self.obs)
@@ -267,24 +280,51 @@ class Collector:
             kept[t].copy_(actions)
             for name, value in extras.items():
                 rollout.extras[name][t] = value
-            self._step(actions, t, rollout, finals)
+            received = self._send(actions)
+            yield
+            self._step(received(), t, rollout, finals)
+
+    def _send(self, actions: Tensor) -> Callable[[], Tensor]:
+        """Starts to bring actions from a GPU to envs on the host; the result waits for them."""
+        if self.speaks_torch or actions.device.type != "cuda":
+            return lambda: actions
+        here = self._staged("actions", actions)
+        here.copy_(actions, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+
+        def received() -> Tensor:
+            arrived.synchronize()
+            return here
+
+        return received
+
+    def _staged(self, name: str, like: Tensor) -> Tensor:
+        """Pinned memory on the host for values like these, from which, or to which, a GPU copies by itself.
+
+        There is one for each name: whoever fills it again has waited for actions, which came after the copy before.
+        """
+        if name not in self._pinned or self._pinned[name].shape != like.shape:
+            self._pinned[name] = torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
+        return self._pinned[name]
 
     def _step(self, actions: Tensor, t: int, rollout: Rollout, finals: list[Final]) -> None:
         """Steps the envs into row t, and notes final observations and who starts anew at t + 1."""
         out, ended = rollout._outs[t], rollout._rows["starts"][t + 1]
         infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
+        over = ended if self._over is None else self._over
         if isinstance(episode := infos.get("episode"), dict) and not episode.keys() <= {"r", "l", "t"}:
             self._ends.append((t, episode, self.owners.owner))
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
         elif self.mode == AutoresetMode.DISABLED:
-            if ended.any():
-                rows = ended.nonzero().flatten()
+            if over.any():
+                rows = over.nonzero().flatten().to(self.device)
                 finals.append((rows + t * self.num_envs, out["obs"][rows], self.memory[rows]))
                 self._reset_rows(ended, out)
         elif "final_obs" in infos:
-            rows = ended.nonzero().flatten()
+            rows = over.nonzero().flatten()
             try:
                 final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
             except Exception as error:
@@ -292,8 +332,9 @@ class Collector:
             if final_obs.shape[1:] != self.encoder.shape:
                 given = tuple(final_obs.shape[1:])
                 raise EnvError(f"its last observation has shape {given} where its space promises {self.encoder.shape}")
+            rows = rows.to(self.device)
             finals.append((rows + t * self.num_envs, final_obs, self.memory[rows]))
-        elif not self.in_place and ended.any():
+        elif not self.in_place and over.any():
             raise ValueError('SAME_STEP envs must give infos["final_obs"] when an episode ends; these gave none')
 
     def _step_and_copy(self, actions: Tensor, out: dict[str, Tensor]) -> dict[str, Any]:
@@ -308,7 +349,11 @@ class Collector:
             if values.shape != out[name].shape:
                 given, due = tuple(values.shape), tuple(out[name].shape)
                 raise EnvError(f"its step gave {name} of shape {given} where its spaces promise {due}")
-            out[name].copy_(values)
+            if self.device.type == "cuda" and not self.speaks_torch:
+                values = self._staged(name, out[name]).copy_(values)
+            out[name].copy_(values, non_blocking=True)
+        if not self.speaks_torch:
+            self._over = torch.as_tensor(np.logical_or(terminated, truncated))
         return infos
 
     def _to_envs(self, actions: Tensor) -> Any:

@@ -124,10 +124,10 @@ def _environments(run_config: runs.RunConfig, config: Any) -> Any:
 
 
 def _worlds_device(choice: EnvChoice, run_config: runs.RunConfig, module: Any) -> str:
-    """Where worlds are stepped: where the learner is, if it can learn from them there."""
-    if run_config.device == "cpu" or not choice.is_world or not hasattr(module.Config, "cuda_graphs"):
+    """Where worlds are stepped, or to where others send: where the learner is, if it can learn from them there."""
+    if run_config.device == "cpu" or not hasattr(module.Config, "cuda_graphs"):
         return "cpu"
-    if importlib.util.find_spec("numba_cuda") is None:
+    if choice.is_world and importlib.util.find_spec("numba_cuda") is None:
         print("the worlds are stepped on the CPU; for the GPU: pip install 'quintet[cuda]'", flush=True)
         return "cpu"
     return run_config.device

@@ -16,6 +16,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode
 
 import envs
+from agents.halves import HalvedEnvs
 from envs.registration import did_you_mean, load_world
 from experiments.errors import InputError
 
@@ -148,7 +149,7 @@ def make_batch(
     """A vector env to learn from or to evaluate on: tensors for worlds, NumPy with SAME_STEP autoreset for others.
 
     Atari games come as ale_py's own batches: uint8 `[4, 84, 84]`, four grey frames, and rewards as they are.
-    Worlds are on `device`, others on the CPU.
+    Worlds are on `device`; others on the CPU, in two halves for a learner on a GPU (agents/halves.py).
     Of a world with several seats `seats` are the learner's; the world's scripted players have the others. Worlds are
     number `first_world` and on of the seed.
 
@@ -159,16 +160,25 @@ def make_batch(
         if choice.is_world:
             place: dict[str, Any] = {"seed": seed, "seats": seats, "first_world": first_world, "device": device}
             return envs.make_vec(choice.id, num_envs, **place, **choice.options)
-        settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
-        if is_atari(choice.id):
-            settings |= {"vectorization_mode": "vector_entry_point", "reward_clipping": False}
-            return gymnasium.make_vec(choice.id, num_envs, **(settings | choice.options))
-        if vectorization == "async":
-            settings["context"] = "spawn"
-        with _interrupts_ignored() if vectorization == "async" else contextlib.nullcontext():
-            return gymnasium.make_vec(
-                choice.id, num_envs, vectorization_mode=vectorization, vector_kwargs=settings, **choice.options
+        if device != "cpu" and num_envs > 1:
+            return HalvedEnvs(
+                *(_make_others(choice, n, vectorization) for n in (num_envs - num_envs // 2, num_envs // 2))
             )
+        return _make_others(choice, num_envs, vectorization)
+
+
+def _make_others(choice: EnvChoice, num_envs: int, vectorization: str) -> Any:
+    """A vector env of an environment that is no world."""
+    settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    if is_atari(choice.id):
+        settings |= {"vectorization_mode": "vector_entry_point", "reward_clipping": False}
+        return gymnasium.make_vec(choice.id, num_envs, **(settings | choice.options))
+    if vectorization == "async":
+        settings["context"] = "spawn"
+    with _interrupts_ignored() if vectorization == "async" else contextlib.nullcontext():
+        return gymnasium.make_vec(
+            choice.id, num_envs, vectorization_mode=vectorization, vector_kwargs=settings, **choice.options
+        )
 
 
 def make_one(choice: EnvChoice) -> Any:

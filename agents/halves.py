@@ -1,0 +1,154 @@
+"""Two batches of environments on the host for one learner on a GPU: while one steps, the policy serves the other.
+
+Both are collectors of their own; what they collect is laid side by side, so that a learner sees one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from agents.rollout import Act, Collector, Rollout, _results
+
+
+class HalvedEnvs:
+    """Two vector envs of the same kind, `first` and `second`; stepped by a `HalvedCollector` alone."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.parts = (first, second)
+        self.num_envs = first.num_envs + second.num_envs
+        self.single_observation_space = first.single_observation_space
+        self.single_action_space = first.single_action_space
+        self.metadata = first.metadata
+        self.action_layout = getattr(first, "action_layout", None)
+
+    def close(self) -> None:
+        """Closes both."""
+        for part in self.parts:
+            part.close()
+
+
+class HalvedCollector:
+    """What `Collector` is, for `HalvedEnvs`; without opponents."""
+
+    def __init__(self, envs: HalvedEnvs, device: str | torch.device = "cpu", seed: int = 0) -> None:
+        first, second = envs.parts
+        self.envs = envs
+        self.parts = (Collector(first, device, seed), Collector(second, device, seed + first.num_envs))
+        one = self.parts[0]
+        self.device, self.encoder, self.masks, self.mode = one.device, one.encoder, one.masks, one.mode
+        self.action_space, self.owners, self.fixed = one.action_space, one.owners, False
+        self.num_envs = envs.num_envs
+        self.sizes = [part.num_envs for part in self.parts]
+
+    @property
+    def memory(self) -> Tensor:
+        """`[N, m]`, the policy's."""
+        return torch.cat([part.memory for part in self.parts])
+
+    @memory.setter
+    def memory(self, memory: Tensor) -> None:
+        for part, own in zip(self.parts, memory.split(self.sizes), strict=True):
+            part.memory = own.clone()
+
+    def keep_obs_in(self, dtype: torch.dtype) -> None:
+        """Refused, as by a `Collector` of envs on the host."""
+        self.parts[0].keep_obs_in(dtype)
+
+    def set_opponents(self, policies: Any, owner: Tensor) -> None:
+        """Refused: environments of many players are worlds, which need no halves."""
+        raise ValueError("environments in two halves have one player a row; use one batch for opponents")
+
+    def new_rollout(self, num_steps: int, extras: Any = None) -> Rollout:
+        """Preallocated tensors; see `Collector.new_rollout`."""
+        self.rollouts = [part.new_rollout(num_steps, extras) for part in self.parts]
+        rollout = Rollout(**{one.name: self._joined(one.name) for one in fields(Rollout) if one.name[0] != "_"})
+        self._lay_out(rollout)
+        return rollout
+
+    def _joined(self, name: str) -> Any:
+        """A field of both halves' rollouts as one."""
+        one, other = (getattr(rollout, name) for rollout in self.rollouts)
+        if isinstance(one, dict):
+            return {key: torch.cat([one[key], other[key]], dim=1) for key in one}
+        if not isinstance(one, Tensor):
+            return one
+        return torch.cat([one, other], dim=0 if name == "memory" or name.startswith("final") else 1)
+
+    def _lay_out(self, rollout: Rollout) -> None:
+        names = ("obs", "actions", "rewards", "terminated", "truncated", "starts", "valid")
+        rows: dict[str, Any] = {name: getattr(rollout, name).unbind() for name in names}
+        masks = rollout.action_mask
+        rows["action_mask"] = (None,) * (rollout.num_steps + 1) if masks is None else masks.unbind()
+        rollout._rows, rollout._outs = rows, [_results(rows, t) for t in range(rollout.num_steps)]
+
+    def collect(self, act: Act, rollout: Rollout) -> None:
+        """Fills the rollout: `act` is called for the first half's rows, then for the second's, step by step."""
+        finals: tuple[list[Any], ...] = ([], [])
+        halves = list(zip(self.parts, self.rollouts, finals, strict=True))
+        begun = [part.begin(own) for part, own, _ in halves]
+        with torch.inference_mode():
+            alternate([part.playing(act, own, ended) for part, own, ended in halves])
+        for (part, own, ended), before in zip(halves, begun, strict=True):
+            own.all_valid = part.mode != AutoresetMode.NEXT_STEP
+            part.finish(own, before, ended)
+        self._join(rollout)
+
+    def _join(self, rollout: Rollout) -> None:
+        """Lays the halves' rollouts side by side in the whole."""
+        for name in ("obs", "action_mask", "actions", "rewards", "terminated", "truncated", "starts", "valid"):
+            parts = [getattr(own, name) for own in self.rollouts]
+            if parts[0] is not None:
+                torch.cat(parts, dim=1, out=getattr(rollout, name))
+        for name, whole in rollout.extras.items():
+            torch.cat([own.extras[name] for own in self.rollouts], dim=1, out=whole)
+        rollout.memory = torch.cat([own.memory for own in self.rollouts])
+        rollout.all_valid = all(own.all_valid for own in self.rollouts)
+        index, start = [], 0
+        for own, size in zip(self.rollouts, self.sizes, strict=True):
+            index.append(own.final_index // size * self.num_envs + own.final_index % size + start)
+            start += size
+        rollout.final_index = torch.cat(index)
+        rollout.final_obs = torch.cat([own.final_obs for own in self.rollouts])
+        rollout.final_memory = torch.cat([own.final_memory for own in self.rollouts])
+
+    def pop_episodes(self) -> list[tuple[float, int]]:
+        """(return, length) of the episodes that ended, the first half's before the second's."""
+        return [episode for part in self.parts for episode in part.pop_episodes()]
+
+    def pop_games(self) -> list[Any]:
+        """None: there are no opponents."""
+        return []
+
+    def episode_metrics(self) -> dict[str, float]:
+        """Means over the episodes that ended in both halves; see `Collector.episode_metrics`."""
+        one, other = self.parts
+        one._episodes += other.pop_episodes()
+        for name, values in other.pop_statistics().items():
+            one._statistics.setdefault(name, []).extend(values)
+        return one.episode_metrics()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next `collect` goes on from."""
+        return {"halves": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Goes on where the saved collector was, as far as envs on the host can; of another make, at their reset."""
+        for part, own in zip(self.parts, saved.get("halves", ()), strict=False):
+            part.load_state_dict(own)
+
+
+def alternate(plays: list[Iterator[None]]) -> None:
+    """Goes on with each in turn until all have ended."""
+    while plays:
+        plays = [play for play in plays if next(play, plays) is None]
+
+
+def make_collector(envs: Any, device: str | torch.device = "cpu", seed: int = 0) -> Any:
+    """The collector that envs call for."""
+    if isinstance(envs, HalvedEnvs):
+        return HalvedCollector(envs, device, seed)
+    return Collector(envs, device, seed)
