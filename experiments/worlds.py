@@ -16,7 +16,6 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode
 
 import envs
-from agents.halves import HalvedEnvs
 from envs.registration import did_you_mean, load_world
 from experiments.errors import InputError
 
@@ -161,6 +160,8 @@ def make_batch(
             place: dict[str, Any] = {"seed": seed, "seats": seats, "first_world": first_world, "device": device}
             return envs.make_vec(choice.id, num_envs, **place, **choice.options)
         if device != "cpu" and num_envs > 1:
+            from agents.halves import HalvedEnvs
+
             return HalvedEnvs(
                 *(_make_others(choice, n, vectorization) for n in (num_envs - num_envs // 2, num_envs // 2))
             )
