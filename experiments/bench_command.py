@@ -12,6 +12,7 @@ SUITES = {
     "ppo": "experiments.bench_ppo",
     "dqn": "experiments.bench_dqn",
     "ddpg": "experiments.bench_ddpg",
+    "solve": "experiments.bench_solve",
     "gpu": "experiments.bench_gpu",
     "torchrun": "experiments.bench_torchrun",
 }
