@@ -10,6 +10,7 @@ from experiments.errors import InputError
 COMMANDS = {
     "train": ("experiments.train", "train an agent on an environment, or go on with a run"),
     "league": ("experiments.league_command", "train teams by self-play against themselves and their past"),
+    "surgery": ("experiments.surgery", "go on with a larger network, or in a world that shows and takes more"),
     "play": ("experiments.play", "watch a trained agent, in a window or in a video"),
     "evaluate": ("experiments.evaluate", "measure a trained agent over many episodes"),
     "export": ("experiments.export", "write a trained policy as TorchScript or ONNX, to run it elsewhere"),
