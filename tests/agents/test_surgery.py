@@ -63,7 +63,9 @@ def test_what_is_new_learns():
     grads = {name: parameter.grad for name, parameter in new.named_parameters()}
     for name, rows in (("critic.layers.1.weight", 16), ("critic.layers.2.weight", 1), ("actor.layers.2.weight", 1)):
         grad = grads[name]
-        assert grad is not None and grad[:rows, 16:].abs().min() > 0, "what the new units say is not heeded, but it can be"
+        assert grad is not None and grad[:rows, 16:].abs().min() > 0, (
+            "what the new units say is not heeded, but it can be"
+        )
 
 
 @pytest.mark.parametrize("memory", ["", "lstm"])
