@@ -109,6 +109,17 @@ class Policy(nn.Module):
             outputs, value = self._outputs(seen, rows), self.critic(seen).squeeze(-1)
         return self.heads(outputs.float(), mask), value.float(), memory.float()
 
+    def step(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
+        """`forward` for one step, observations `[N, *shape]`."""
+        if self.remember is None:
+            return self(obs, mask, memory, starts)
+        with self._cast(obs.device):
+            seen, rows = self._see(obs)
+            seen, memory = self.remember.step(seen, memory, starts)
+            seen = self._deepen(seen)
+            outputs, value = self._outputs(seen, rows), self.critic(seen).squeeze(-1)
+        return self.heads(outputs.float(), mask), value.float(), memory.float()
+
     def value(self, obs: Tensor, memory: Tensor) -> Tensor:
         """`[N]` of observations `[N, *shape]` within an episode, with the memory of what was before."""
         with self._cast(obs.device):

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agents.distributions import Categorical, Parts
-from agents.outputs import distribution_of, outputs
+from agents.outputs import outputs
 
 
 class Ensemble:
@@ -65,7 +65,7 @@ class Ensemble:
         self, members: list[tuple[Any, Tensor]], obs: Tensor, mask: Tensor | None, starts: Tensor
     ) -> tuple[Tensor, Tensor]:
         if self.by_probabilities[0] and not isinstance(self.action_space, spaces.Box):
-            said = [distribution_of(policy, obs, mask, own, starts) for policy, own in members]
+            said = [policy.step(obs, mask, own, starts) for policy, own in members]
             return most_probable([one[0] for one in said]), torch.cat([one[2] for one in said], dim=1)
         found = [outputs(policy, obs, mask, own, starts) for policy, own in members]
         later = [one.get("next_memory", own) for one, (_, own) in zip(found, members, strict=True)]

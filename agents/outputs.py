@@ -37,7 +37,7 @@ def outputs(policy: Any, obs: Tensor, mask: Tensor | None, memory: Tensor, start
 def _of_actor_critic(
     policy: Any, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor
 ) -> dict[str, Tensor]:
-    distribution, value, later = distribution_of(policy, obs, mask, memory, starts)
+    distribution, value, later = policy.step(obs, mask, memory, starts)
     found = {"action": distribution.mode()}
     if isinstance(distribution, Gaussian):
         found["mean"] = distribution.mean
@@ -47,15 +47,3 @@ def _of_actor_critic(
         found["logits"] = distribution.logits
     found["value"] = value
     return found | ({} if policy.remember is None else {"next_memory": later})
-
-
-def distribution_of(
-    policy: Any, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor
-) -> tuple[Any, Tensor, Tensor]:
-    """A PPO policy's distribution of actions, values `[N]` and next memory; arguments as of `outputs`."""
-    if policy.remember is None:
-        return policy(obs, mask, memory, starts)
-    seen, rows = policy._see(obs)
-    seen, memory = policy.remember.step(seen, memory, starts)
-    seen = policy._deepen(seen)
-    return policy.heads(policy._outputs(seen, rows), mask), policy.critic(seen).squeeze(-1), memory

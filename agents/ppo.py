@@ -136,7 +136,11 @@ make_policy = Policy
 
 
 class TrainState:
-    """Everything that training changes."""
+    """Everything that training changes.
+
+    Attributes:
+        begun: `[T / L, N, m]`: the memories that an iteration's segments began with, where acting keeps them.
+    """
 
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         with torch.random.fork_rng(devices=[]):
@@ -161,6 +165,7 @@ class TrainState:
         alone = distributed.size() == 1 and self.novelty is None
         self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
         self.update_graphs = self.graphs if alone else Graphs(torch.device("cpu"))
+        self.begun = torch.zeros(0)
         self.global_step = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -233,7 +238,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
     """
     state = state or TrainState(envs, config)
     distributed.broadcast(state.policy.state_dict().values())
-    rollout = state.collector.new_rollout(config.num_steps)
+    rollout = new_rollout(state, config)
     while state.global_step < config.total_timesteps:
         yield iterate(state, rollout, at(config, state.global_step / config.total_timesteps))
 
@@ -244,6 +249,16 @@ def at(config: C, progress: float) -> C:
     if config.anneal_lr and not isinstance(config.learning_rate, str):
         vars(now)["learning_rate"] = config.learning_rate * (1 - progress)
     return now
+
+
+def new_rollout(state: TrainState, config: Config) -> Rollout:
+    """Room for an iteration. With a memory also for what acting says beside the actions: to go through all segments a
+    second time would cost as much again."""
+    if not config.memory:
+        return state.collector.new_rollout(config.num_steps)
+    state.begun = state.collector.memory.repeat(config.num_steps // config.segment_steps, 1, 1)
+    numbers = dict.fromkeys(("log_probs", "values"), ((), torch.float32))
+    return state.collector.new_rollout(config.num_steps, numbers)
 
 
 def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, float]:
@@ -270,12 +285,28 @@ def collect(state: TrainState, rollout: Rollout) -> None:
     policy = state.policy
     shape = (rollout.num_steps, rollout.num_envs)
     noise = policy.heads.noise(shape, state.generator, rollout.rewards.device)
-    noises = (part for step in noise.unbind() for part in step.split(state.collector.sizes))
+    turns = _turns(state, noise)
 
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
-        return *policy.act(obs, mask, memory, starts, noise=next(noises)), {}
+        drawn, begun = next(turns)
+        if "values" not in rollout.extras:
+            return *policy.act(obs, mask, memory, starts, noise=drawn), {}
+        if begun is not None:
+            begun.copy_(memory)
+        dist, values, memory = policy.step(obs, mask, memory, starts)
+        actions = dist.sample(drawn)
+        return actions, memory, {"log_probs": dist.log_prob(actions), "values": values}
 
     state.collector.collect(act, rollout)
+
+
+def _turns(state: TrainState, noise: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """For each time that the policy acts its noise and, where segments begin, where its memory is to be kept."""
+    sizes, begun = state.collector.sizes, state.begun
+    length = len(noise) // len(begun) if len(begun) else len(noise) + 1
+    for t, drawn in enumerate(noise.unbind()):
+        places = begun[t // length].split(sizes) if len(begun) and t % length == 0 else [None] * len(sizes)
+        yield from zip(drawn.split(sizes), places, strict=True)
 
 
 @dataclass
@@ -316,7 +347,12 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     """Values, log-probabilities, advantages and returns of a rollout's valid steps, in one forward pass."""
     policy, acted = state.policy, rollout.obs[:-1]
     mask = None if rollout.action_mask is None else rollout.action_mask[:-1]
-    log_probs, values, memories = review(policy, rollout, config.segment_steps if config.memory else rollout.num_steps)
+    if "values" in rollout.extras and state.global_step:  # before, observations were not standardised
+        log_probs, values = rollout.extras["log_probs"], rollout.extras["values"]
+        memories = [*state.begun.unbind(), state.collector.memory]
+    else:
+        length = config.segment_steps if config.memory else rollout.num_steps
+        log_probs, values, memories = review(policy, rollout, length)
     last_values = policy.value(rollout.obs[-1], memories[-1]).unsqueeze(0)
     final_values = policy.value(rollout.final_obs, rollout.final_memory)
     following = next_values(torch.cat([values, last_values]), rollout.final_index, final_values)

@@ -219,7 +219,7 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
         num_minibatches=4, precision=options.precision, bf16_obs=options.bf16_obs, anneal_lr=False,  # pyright: ignore
     )  # fmt: skip
     state = ppo.TrainState(worlds, config, options.device)
-    rollout = state.collector.new_rollout(HORIZON)
+    rollout = ppo.new_rollout(state, config)
     if tier == "simulation":
         worlds.action_space.seed(0)
         actions = [torch.as_tensor(worlds.action_space.sample()).to(options.device) for _ in range(HORIZON)]

@@ -238,7 +238,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
     """
     state = state or TrainState(envs, config)
     distributed.broadcast(state.policy.state_dict().values())
-    rollout = state.ppo.collector.new_rollout(config.num_steps)
+    rollout = ppo.new_rollout(state.ppo, config)
     while state.global_step < config.total_timesteps:
         prepare(state, config)
         now, turned = at(config, envs, state.global_step / config.total_timesteps)

@@ -215,3 +215,16 @@ def test_probe_of_masks_with_a_memory_and_a_shared_trunk(kind: str) -> None:
     state = run(Verbs(32), config)
     assert evaluate(state.policy, Verbs(50), 500).mean > -0.05, "the best legal action nearly always"
     assert evaluate(state.policy, Verbs(50), 500, deterministic=False).min >= -1, "never an illegal one"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_acting_says_is_what_going_through_the_segments_says(kind: str) -> None:
+    config = replace(REMEMBERING, memory=kind, num_envs=3, num_minibatches=1)
+    state, _ = collected(AutoresetMode.SAME_STEP, config, 16)
+    rollout = ppo.new_rollout(state, config)
+    for _ in range(3):
+        ppo.collect(state, rollout)
+        log_probs, values, memories = ppo.review(state.policy, rollout, config.segment_steps)
+        torch.testing.assert_close(rollout.extras["log_probs"], log_probs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(rollout.extras["values"], values, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close([*state.begun, state.collector.memory], memories, rtol=1e-5, atol=1e-5)
