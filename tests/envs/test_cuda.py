@@ -55,8 +55,16 @@ def test_the_simulated_kernel_plays_as_the_cpu_does(name):
         assert int(done.stdout.split()[1]) > 0, "no episode ended, so nothing was said of autoreset"
 
 
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
-@pytest.mark.parametrize("name", WORLDS)
+SLOWLY = [("quintet/Arena-v0", (8, 0)), ("quintet/Duel-v0", (9, 0))]
+"""The same rules as the other of the two, a minute each."""
+COMPILED = [
+    pytest.param(name, capability, marks=[pytest.mark.slow] if (name, capability) in SLOWLY else [])
+    for name in WORLDS
+    for capability in ((8, 0), (9, 0))
+]
+
+
+@pytest.mark.parametrize(("name", "capability"), COMPILED)
 def test_the_kernel_compiles_without_float64_fused_operations_or_spills(name, capability):
     code = ptx(load_world(registered_worlds()[name]), capability)
     assert f".target sm_{capability[0]}{capability[1]}" in code

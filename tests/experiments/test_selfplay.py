@@ -163,3 +163,12 @@ def test_bad_input_is_told_in_a_line(line: str, said: str, capsys: pytest.Captur
     assert main([*line.split(), "--runs-dir", str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
     assert selfplay.SEATS == "all" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "medium", "large"])
+def test_every_size_of_a_recurrent_policy_is_a_preset(size, tmp_path):
+    words = f"league quintet/Duel-v0 --preset {size} --num-envs 4 --num-steps 16 --total-timesteps 64 --rate-every 0"
+    small = "--num-minibatches 1 --eval-episodes 0 --device cpu --runs-dir"
+    if size in ("medium", "large"):
+        small = f"--memory-size 8 --hidden-sizes 8 --entity-size 8 --precision float32 {small}"
+    assert main([*words.split(), *small.split(), str(tmp_path)]) == 0
