@@ -44,7 +44,8 @@ class Owners:
     def assign(self, policies: Sequence[Any], owner: Tensor) -> None:
         """Hands rows to policies, each row when its episode has ended; see `Collector.set_opponents`."""
         if owner.shape != (self.num_envs,) or owner.min() < 0 or owner.max() > len(policies):
-            raise ValueError(f"owner must be [{self.num_envs}] numbers of 0..{len(policies)}, got {owner.tolist()}")
+            given = f"{list(owner.shape)} of {int(owner.min())}..{int(owner.max())}"
+            raise ValueError(f"owner must be [{self.num_envs}] numbers of 0..{len(policies)}, got {given}")
         playing = [one for k, one in enumerate(self.opponents, start=1) if (self.owner == k).any()]
         opponents = [*policies, *(one for one in playing if all(one is not other for other in policies))]
         places = [0]
