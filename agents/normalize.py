@@ -1,5 +1,7 @@
 """Running statistics: observations to zero mean and unit variance, rewards to unit variance of the return."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ class RunningNorm(nn.Module):
 
     Buffers: `count`, `mean`, `var` float64, merged batch by batch, those of all ranks together (Chan et al., "Updating
     formulae and a pairwise algorithm for computing sample variances", 1979). Before the first update it passes values
-    through.
+    through. `count` is one number, or, where columns joined later (agents/surgery.py), one a column.
 
     Args:
         shape: of one value.
@@ -36,6 +38,12 @@ class RunningNorm(nn.Module):
         self.register_buffer("var", torch.ones(shape, dtype=torch.float64))
         self.register_buffer("shift", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
+
+    def _load_from_state_dict(self, saved: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        count = saved.get(f"{prefix}count", self.count)
+        if count.shape in ((), self.mean.shape):
+            self.count = torch.zeros_like(count, device=self.count.device)
+        super()._load_from_state_dict(saved, prefix, *rest)
 
     def forward(self, values: Tensor) -> Tensor:
         """`[..., *shape]` -> float32 of the same shape."""

@@ -1,220 +1,278 @@
 """Surgery on PPO's networks: a larger one, or one for more observations and actions, that acts as the smaller did.
 
 OpenAI Five went on with one training for ten months in this way (arXiv 1912.06680, appendix B), after Chen, Goodfellow
-and Shlens ("Net2Net", arXiv 1511.05641). Every number that passes through a network has a name here, in the old one and
-in the new. A weight between two old numbers stays; what comes from a new number weighs nothing in an old one; and new
-numbers begin with random weights, so that they can learn. A new choice of the first part begins `UNLIKELY`.
+and Shlens ("Net2Net", arXiv 1511.05641). Every number that passes through a network has a name, in the old one and in
+the new (agents/surgery_names.py). A weight between two old numbers stays; what comes from a new number weighs nothing
+in an old one; what goes into a new number is random, so that it can learn. A layer that is added passes on what it is
+given, which only relu leaves as it is.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from agents.entities import Entities, _tables
-from agents.memory import Attention, Recurrent
+from agents.memory import Recurrent
+from agents.networks import ACTIVATIONS
+from agents.surgery_names import Names, output_names, tensors_of
 
 UNLIKELY = -20.0
-"""The logit that new choices begin with: others lose less than a part in 10^8 of their probability."""
+"""How far below the mean of the old choices' logits those of new choices begin: e^-20 is 2e-9."""
+Layout = dict[str, Any] | None
+"""Of observations; where one of two is None, columns are told apart by their number."""
+KEPT = ("network", "activation", "shared_trunk", "memory", "normalize_obs")
+NOT_SMALLER = ("hidden_sizes", "entity_size", "memory_size")
 
-Names = list[Any]
-"""Of the numbers in a vector, in order."""
+
+@dataclass
+class Origin:
+    """Where a new tensor's numbers come from."""
+
+    name: str | None
+    """Of the old tensor; None for a new one, which passes on what it is given, or is as it is."""
+    places: list[Tensor]
+    """For each dimension where the old numbers are among the new, int64 `[old size]`; empty: all stay."""
 
 
-def grow(old: Any, new: Any, old_layout: dict[str, Any] | None, new_layout: dict[str, Any] | None) -> None:
+def check_configs(old: Any, new: Any) -> None:
+    """What two `agents.ppo.Config`s say of the networks must allow the surgery.
+
+    Raises:
+        ValueError: the first field that does not.
+    """
+    for name in KEPT:
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            raise ValueError(
+                f"{name} is {before!r} and can't become {after!r} without a change of what it does; keep it"
+            )
+    for name in NOT_SMALLER:
+        before, after = getattr(old, name), getattr(new, name)
+        wide, wider = (value if isinstance(value, tuple) else (value,) for value in (before, after))
+        if len(wider) < len(wide) or any(b < a for a, b in zip(wide, wider, strict=False)):
+            raise ValueError(f"{name} is {before} and can't become {after}: surgery only adds; give as much or more")
+    if len(new.hidden_sizes) > len(old.hidden_sizes) and (old.activation != "relu" or not old.hidden_sizes):
+        what = f"activation {old.activation!r}" if old.hidden_sizes else "no hidden layer"
+        raise ValueError(
+            f"hidden_sizes {new.hidden_sizes} has a layer more, which can't pass on what it is given behind {what}, "
+            "only behind a relu; widen the layers that there are"
+        )
+    if old.memory == "transformer" and (old.memory_size, old.context_steps) != (new.memory_size, new.context_steps):
+        raise ValueError(
+            "a transformer's normalisation is over all of its width, and its attention over all of its context: keep "
+            f"memory_size {old.memory_size} and context_steps {old.context_steps}"
+        )
+    if new.team_size != old.team_size and old.team_size > 1:
+        raise ValueError(
+            f"team_size is {old.team_size} and can't become {new.team_size}: members see what the rest see"
+        )
+
+
+def check_policies(old: Any, new: Any) -> None:
+    """What envs make of two policies whose configs allow the surgery must allow it too.
+
+    Raises:
+        ValueError: what does not.
+    """
+    for what, before, after in zip(("activation", "memory", "team"), _fixed(old), _fixed(new), strict=True):
+        if before != after and not (what == "team" and before == 1):
+            raise ValueError(f"{what} is {before} and can't become {after} without a change of what it does; keep it")
+    ours, theirs = old.heads, new.heads
+    if ours.is_box != theirs.is_box or (not ours.is_box and len(ours.sizes) != len(theirs.sizes)):
+        raise ValueError(
+            "actions can't become of another kind, or of more or fewer parts; keep the action space's shape"
+        )
+    for part, (before, after) in enumerate(zip(*(() if h.is_box else h.kinds for h in (ours, theirs)), strict=True)):  # pyright: ignore
+        if after[: len(before)] != before:
+            raise ValueError(f"old choices use part {part + 1} of an action otherwise than before; put new ones behind")
+    groups = [None if one.pointer is None else (one.pointer.part, one.features.num_rows) for one in (old, new)]
+    if groups[0] != groups[1]:
+        raise ValueError(f"rows that actions choose from can't change from {groups[0]} to {groups[1]} (part, rows)")
+
+
+def _fixed(policy: Any) -> tuple[Any, Any, int]:
+    """What the shapes of tensors don't tell of a network: activation, kind of memory, rows that are a team."""
+    name = next(name for name, function in ACTIVATIONS.items() if function is policy.actor.activation)
+    memory = getattr(policy.remember, "kind", None if policy.remember is None else policy.remember.num_numbers)
+    return name, memory, 1 if policy.team is None else policy.team.team_size
+
+
+def grow(old: Any, new: Any, old_layout: Layout = None, new_layout: Layout = None, unlikely: float = UNLIKELY) -> None:
     """Makes an untrained policy act as a trained one.
 
     Args:
         old: the trained policy.
-        new: an untrained one; it is overwritten.
-        old_layout, new_layout: of their observations, or None: columns are then told apart by their number.
+        new: an untrained one, which is overwritten.
+        old_layout, new_layout: of their observations.
+        unlikely: what new choices' logits have more than the mean of the old ones'.
 
     Raises:
         ValueError: something that the old one has is not in the new one, or can't be kept as it is.
     """
-    _check(old, new)
-    plan = _plan(old, new, old_layout, new_layout)
     before, after = old.state_dict(), new.state_dict()
-    for name, value in after.items():
-        after[name] = _grown(name, before[name], value, plan) if name in before else value
-    _begin_outputs(old, new, after, plan)
+    origins = trace(old, new, old_layout, new_layout)
+    for name, origin in origins.items():
+        after[name] = _grown(None if origin.name is None else before[origin.name], after[name], origin)
+    _begin_outputs(old, new, after, unlikely)
+    if new.norm is not None:
+        _begin_norm(new.norm, before["norm.count"], after, origins["norm.mean"].places)
     new.load_state_dict(after)
 
 
 def grow_moments(
-    old: Any, new: Any, moments: Tensor, old_layout: dict[str, Any] | None, new_layout: dict[str, Any] | None
+    old: Any, new: Any, moments: Tensor, old_layout: Layout = None, new_layout: Layout = None, power: int = 1
 ) -> Tensor:
-    """An optimiser's moments, laid flat in the order of the old policy's parameters, for the new one; 0 where new."""
-    plan = _plan(old, new, old_layout, new_layout)
-    shapes = {name: parameter.shape for name, parameter in old.named_parameters()}
-    pieces = dict(zip(shapes, moments.split([shape.numel() for shape in shapes.values()]), strict=True))
-    grown = []
+    """One of Adam's moments, laid flat in the order of the old policy's parameters, for the new one; 0 where new.
+
+    Args:
+        old, new, old_layout, new_layout: as `grow`'s.
+        moments: float32 `[old parameters]`.
+        power: 1 for the first moment, 2 for the second: where `grow` multiplied weights, gradients are divided.
+    """
+    known = dict(old.named_parameters())
+    pieces = dict(zip(known, moments.split([one.numel() for one in known.values()]), strict=True))
+    origins, grown = trace(old, new, old_layout, new_layout), {}
     for name, parameter in new.named_parameters():
-        none = torch.zeros_like(parameter)
-        known = name in pieces and _grown(name, pieces[name].view(shapes[name]), none, plan)
-        grown.append(none.flatten() if known is False else known.flatten())
-    return torch.cat(grown)
+        source, grown[name] = origins[name].name, torch.zeros_like(parameter)
+        if source is not None:
+            grown[name] = _grown(pieces[source].view(known[source].shape), grown[name], origins[name])
+    for value in _last(new, grown):
+        value[_places_of("query", new)] *= _query_rate(old, new) ** -power
+    return torch.cat([value.flatten() for value in grown.values()])
 
 
-Plan = dict[str, list[Tensor]]
-"""For each tensor, and each of its dimensions, where the old numbers are among the new: int64 `[old size]`."""
+def memory_places(old: Any, new: Any) -> Tensor:
+    """Where the numbers of an old memory `[..., m]` are in the new one, int64 `[m]`."""
+    size = old.initial_memory(1).shape[1]
+    if not isinstance(old.remember, Recurrent):
+        return torch.arange(size)
+    own, wider = old.remember.num_features, new.remember.num_features
+    return torch.cat([torch.arange(own) + state * wider for state in range(old.remember.num_states)])
 
 
-def _check(old: Any, new: Any) -> None:
-    """What names can't tell."""
-    gained = {name for name in new.state_dict() if not name.startswith("team.") or old.team is not None}
-    missing = sorted(set(old.state_dict()) ^ gained)
-    if missing:
+def trace(old: Any, new: Any, old_layout: Layout, new_layout: Layout) -> dict[str, Origin]:
+    """Where each of the new policy's tensors comes from, by name."""
+    check_policies(old, new)
+    before, after = tensors_of(old, old_layout), tensors_of(new, new_layout)
+    shapes, found = {name: value.shape for name, value in old.state_dict().items()}, {}
+    for name, value in new.state_dict().items():
+        source = _source(name, old, new)
+        if source is None:
+            found[name] = Origin(None, [torch.arange(_width(old, name))] * value.dim())
+        elif source not in shapes and not name.startswith("team."):
+            raise ValueError(
+                f"the new network has {name}, the old one nothing like it; keep what the network is made of"
+            )
+        elif source not in shapes:
+            found[name] = Origin(None, [])
+        elif name in after:
+            pairs = zip(before[source], after[name], strict=True)
+            found[name] = Origin(source, [places(name, *pair) for pair in pairs])
+        elif shapes[source] != value.shape and name != "norm.count":
+            raise ValueError(f"{name} is {list(shapes[source])} and can't become {list(value.shape)}; keep its size")
+        else:
+            found[name] = Origin(source, [])
+    if lost := set(shapes) - {origin.name for origin in found.values()}:
         raise ValueError(
-            f"the old network and the new differ in {missing[0]} ({len(missing)} tensors): surgery widens layers and "
-            "adds observations and actions; keep the number of layers, the memory, the trunks and normalisation"
+            f"the old network has {min(lost)}, the new one nothing like it; keep what the network is made of"
         )
-    if isinstance(old.remember, Attention) and old.remember.num_numbers != new.remember.num_numbers:
-        raise ValueError("a transformer's normalisation does not let it grow; keep memory_size and context_steps")
-    for part, (kinds, later) in enumerate(zip(_kinds(old), _kinds(new), strict=False)):
-        if later[: len(kinds)] != kinds:
-            raise ValueError(f"old choices use part {part + 1} of the action otherwise than before; keep their order")
-
-
-def _kinds(policy: Any) -> tuple[tuple[int, ...], ...]:
-    return () if policy.heads.is_box else policy.heads.kinds
-
-
-def _plan(old: Any, new: Any, old_layout: dict[str, Any] | None, new_layout: dict[str, Any] | None) -> Plan:
-    before, after = _spaces(old, old_layout), _spaces(new, new_layout)
-    return {
-        name: [_places(name, one, other) for one, other in zip(before[name], after[name], strict=True)]
-        for name in before
-    }
-
-
-def _places(name: str, old: Names, new: Names) -> Tensor:
-    where = {one: place for place, one in enumerate(new)}
-    if lost := [one for one in old if one not in where]:
-        raise ValueError(f"{name}: {len(lost)} numbers are lost, such as {lost[0]}; surgery only adds to a network")
-    return torch.tensor([where[one] for one in old], dtype=torch.int64)
-
-
-def _grown(name: str, old: Tensor, fresh: Tensor, plan: Plan) -> Tensor:
-    """The old numbers in their new places; new inputs weigh nothing in old outputs."""
-    if name not in plan:
-        if old.shape != fresh.shape:
-            raise ValueError(f"{name} is {list(old.shape)} and would be {list(fresh.shape)}; it can't grow")
-        return old.clone()
-    grown, places = fresh.clone(), plan[name]
-    if len(places) == 2:
-        grown[places[0]] = 0
-        grown[places[0].unsqueeze(1), places[1]] = old
-    elif places:
-        grown[places[0]] = old
-    else:
-        grown = old.clone()
-    return grown
-
-
-def _begin_outputs(old: Any, new: Any, after: dict[str, Tensor], plan: Plan) -> None:
-    """Has new outputs of the actor begin at 0, but logits of new choices among old ones far down; old queries keep
-    their scale."""
-    last = len(new.actor.layers) - 1
-    weight, bias = after[f"actor.layers.{last}.weight"], after[f"actor.layers.{last}.bias"]
-    names = _outputs(new)
-    known = set(plan[f"actor.layers.{last}.bias"][0].tolist())
-    before = {name[:-1] for place, name in enumerate(names) if place in known}
-    for place, name in enumerate(names):
-        if place not in known:
-            weight[place] = 0
-            bias[place] = UNLIKELY if name[0] in ("choice", "later") and name[:-1] in before else 0
-        elif name[0] == "query":  # scores are divided by the root of the size
-            weight[place] *= math.sqrt(new.pointer.size / old.pointer.size)
-            bias[place] *= math.sqrt(new.pointer.size / old.pointer.size)
-
-
-def _spaces(policy: Any, layout: dict[str, Any] | None) -> dict[str, tuple[Names, ...]]:
-    """The names of the rows and columns of each tensor that can grow."""
-    found: dict[str, tuple[Names, ...]] = {}
-    if isinstance(policy.features, Entities):
-        columns = _columns(layout or {})
-        seen = _of_entities(policy.features, layout or {}, columns, found)
-    else:
-        columns = seen = _columns(layout) if layout else [("column", i) for i in range(policy.features.num_features)]
-    if policy.norm is not None and policy.norm.mean.dim() == 1:
-        found |= {f"norm.{part}": (columns,) for part in ("mean", "var", "shift", "scale")}
-    if policy.team is not None:
-        told = [("told", i) for i in range(policy.team.tell.out_features)]
-        found |= {"team.tell.weight": (told, seen), "team.tell.bias": (told,)}
-        seen = seen + told
-    if policy.remember is not None:
-        seen = _of_memory(policy.remember, seen, found)
-    if policy.trunk is not None:
-        seen = _of_layers("trunk", policy.trunk, seen, None, found)
-    _of_layers("actor", policy.actor, seen, _outputs(policy), found)
-    _of_layers("critic", policy.critic, seen, [("value",)], found)
-    if policy.heads.is_box:
-        found["heads.log_std"] = (_outputs(policy),)
     return found
 
 
-def _columns(layout: dict[str, Any]) -> Names:
-    """A name a column of an observation."""
-    columns: dict[int, Any] = {}
-    for name, field in layout.items():
-        numbers = range(field.slice.start, field.slice.stop)
-        width = field.shape[-1] if field.shape else 1
-        columns |= {column: (name, *divmod(place, width)) for place, column in enumerate(numbers)}
-    return [columns.get(column, ("column", column)) for column in range(max(columns, default=-1) + 1)]
+def _source(name: str, old: Any, new: Any) -> str | None:
+    """The old tensor of a new one's name; None for those of an added layer."""
+    prefix, _, rest = name.partition(".layers.")
+    if not rest or getattr(old, prefix) is None:
+        return name
+    depth, _, kind = rest.partition(".")
+    has_output = prefix != "trunk"
+    hidden, now = (len(getattr(one, prefix).layers) - has_output for one in (old, new))
+    if has_output and int(depth) == now:
+        return f"{prefix}.layers.{hidden}.{kind}"
+    return name if int(depth) < hidden else None
 
 
-def _of_entities(features: Entities, layout: dict[str, Any], columns: Names, found: dict[str, Any]) -> Names:
-    """Names of what a network of entities gives."""
-    groups = {name: field for name, field in layout.items() if len(field.shape) == 2}
-    tables = _tables(list(groups.values()))
-    ordered = [next(name for name, one in groups.items() if one is field) for _, fields in tables for field in fields]
-    units = [("unit", i) for i in range(features.bias.shape[1])]
-    for kind, first in features.first.items():
-        told = [(kind, i) for i in range(first.in_features)]  # pyright: ignore
-        inner = [("inner", i) for i in range(len(units))]
-        found[f"features.first.{kind}.weight"], found[f"features.first.{kind}.bias"] = (inner, told), (inner,)
-        found[f"features.second.{kind}.weight"], found[f"features.second.{kind}.bias"] = (units, inner), (units,)
-    rows = [(name, groups[name].shape[0]) for name in ordered]
-    found["features.bias"] = (rows, [("inner", i) for i in range(len(units))])
-    singles = [columns[i] for one in features.singles for i in range(one.start, one.stop)]
-    return singles + [("most", name, *unit) for name in ordered for unit in units]
+def _width(old: Any, name: str) -> int:
+    """Of the last hidden layer, which an added one passes on."""
+    prefix = name.partition(".")[0]
+    last = getattr(old, prefix).layers[-1]
+    return last.out_features if prefix == "trunk" else last.in_features
 
 
-def _of_memory(memory: Recurrent | Attention, seen: Names, found: dict[str, Any]) -> Names:
-    if isinstance(memory, Attention):
-        tokens = [("token", i) for i in range(memory.num_features)]
-        found["remember.embed.weight"], found["remember.embed.bias"] = (tokens, seen), (tokens,)
-        return tokens
-    hidden = [("hidden", i) for i in range(memory.num_features)]
-    gates = [(gate, i) for gate in range(4 if memory.kind == "lstm" else 3) for i in range(memory.num_features)]
-    found["remember.cell.weight_ih"], found["remember.cell.weight_hh"] = (gates, seen), (gates, hidden)
-    found["remember.cell.bias_ih"] = found["remember.cell.bias_hh"] = (gates,)
-    return hidden
+def places(name: str, old: Names, new: Names) -> Tensor:
+    """Where old names are among the new, int64 `[old]`.
+
+    Raises:
+        ValueError: one of them is not.
+    """
+    where = {one: place for place, one in enumerate(new)}
+    if lost := [one for one in old if one not in where]:
+        what = " ".join(str(part) for part in lost[0])
+        raise ValueError(
+            f"{name}: the new network lacks {len(lost)} of its numbers, the first {what}; surgery only adds"
+        )
+    return torch.tensor([where[one] for one in old], dtype=torch.int64)
 
 
-def _of_layers(prefix: str, layers: Any, seen: Names, outputs: Names | None, found: dict[str, Any]) -> Names:
-    for depth, layer in enumerate(layers.layers):
-        last = outputs is not None and depth == len(layers.layers) - 1
-        given = outputs if last else [(prefix, depth, i) for i in range(layer.out_features)]
-        found[f"{prefix}.layers.{depth}.weight"], found[f"{prefix}.layers.{depth}.bias"] = (given, seen), (given,)
-        seen = given or []
-    return seen
+def _grown(old: Tensor | None, fresh: Tensor, origin: Origin) -> Tensor:
+    """The old numbers in their new places; new inputs weigh nothing in old outputs."""
+    if not origin.places:
+        return fresh if old is None else old.clone()
+    grown, rows = fresh.clone(), origin.places[0]
+    if old is None:
+        old = torch.eye(len(rows)) if len(origin.places) == 2 else torch.zeros(len(rows))
+    if len(origin.places) == 2:
+        grown[rows] = 0
+        grown[rows.unsqueeze(1), origin.places[1]] = old.to(grown)
+    else:
+        grown[rows] = old.to(grown)
+    return grown
 
 
-def _outputs(policy: Any) -> Names:
-    """Names of what the actor gives: "mean"s, "choice"s of the first part, "later" choices, "query" numbers."""
-    heads, pointer = policy.heads, policy.pointer
-    if heads.is_box:
-        return [("mean", i) for i in range(heads.num_outputs)]
-    names: Names = [("choice", i) for i in range(heads.sizes[0])]
-    if pointer is not None and pointer.part == 0:
-        names = [("query", 0, 0, i) for i in range(pointer.size)]
-    for part, size in enumerate(heads.sizes[1:], start=1):
-        if pointer is not None and pointer.part == part:
-            names += [("query", part, block, i) for block in range(heads.blocks[part - 1]) for i in range(pointer.size)]
-        else:
-            blocks = heads.blocks[part - 1] if heads.by_kind else 1
-            names += [("later", part, block, i) for block in range(blocks) for i in range(size)]
-    return names
+def _last(policy: Any, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Weights and biases of the layer that gives the actor's outputs."""
+    depth = len(policy.actor.layers) - 1
+    return tensors[f"actor.layers.{depth}.weight"], tensors[f"actor.layers.{depth}.bias"]
+
+
+def _places_of(kind: str, policy: Any) -> list[int]:
+    return [place for place, name in enumerate(output_names(policy)) if name[0] == kind]
+
+
+def _query_rate(old: Any, new: Any) -> float:
+    """What queries are multiplied by, since their products are divided by the root of their length."""
+    return 1.0 if new.pointer is None else math.sqrt(new.pointer.size / old.pointer.size)
+
+
+def _begin_outputs(old: Any, new: Any, after: dict[str, Tensor], unlikely: float) -> None:
+    """New outputs of the actor begin at 0; new choices among old ones below the mean of these."""
+    known, names = set(output_names(old)), output_names(new)
+    groups: dict[Any, list[int]] = {}
+    for place, name in enumerate(names):
+        if name in known and name[0] in ("choice", "later"):
+            groups.setdefault(name[:-1], []).append(place)
+    for value in _last(new, after):
+        is_bias = value.dim() == 1
+        value[_places_of("query", new)] *= _query_rate(old, new)
+        for place, name in enumerate(names):
+            if name not in known:
+                others = groups.get(name[:-1])
+                value[place] = value[others].mean(0) + (unlikely if is_bias else 0) if others else 0
+
+
+def _begin_norm(norm: Any, count: Tensor, after: dict[str, Tensor], where: list[Tensor]) -> None:
+    """New columns have seen nothing yet, but where they share the statistics of old ones."""
+    size = norm.mean.numel()
+    if not where:
+        return
+    is_old = torch.zeros(size, dtype=torch.bool).index_fill_(0, where[0], True)
+    if is_old.all() and not count.dim():
+        return
+    after["norm.count"] = torch.zeros(size, dtype=count.dtype).index_copy_(0, where[0], count.expand(len(where[0])))
+    tied = torch.arange(size) if norm.tied is None else norm.tied
+    for column in (~is_old).nonzero().flatten().tolist():
+        if len(like := ((tied == tied[column]) & is_old).nonzero()):
+            for part in ("count", "mean", "var", "shift", "scale"):
+                after[f"norm.{part}"][column] = after[f"norm.{part}"][int(like[0])]

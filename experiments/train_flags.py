@@ -77,7 +77,7 @@ def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
     prefix, _, env_id = env_id.rpartition(":")
     import_modules([*_modules(rest), *([prefix] if prefix else [])])
     choice = choose(env_id, given) if has_id else None
-    settings = _preset(module, algorithm, env_id, choice.options if choice else {}, _values_of("--preset", rest))
+    settings = _preset(module, algorithm, env_id, choice.options if choice else {}, values_of("--preset", rest))
     options, config = _parse_flags(module.Config(**settings), rest, algorithm, env_id)
     assert choice is not None
     if prefix and prefix != "envs":
@@ -87,10 +87,10 @@ def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
 
 def _modules(words: list[str]) -> list[str]:
     """What --module names, read before the flags are, since the environment may come from there."""
-    return _values_of("--module", words)
+    return values_of("--module", words)
 
 
-def _values_of(flag: str, words: list[str]) -> list[str]:
+def values_of(flag: str, words: list[str]) -> list[str]:
     """What a flag is given in a command line, each time."""
     named = [after for word, after in itertools.pairwise(words) if word == flag]
     return named + [word.partition("=")[2] for word in words if word.startswith(f"{flag}=")]
