@@ -95,7 +95,7 @@ def test_only_the_last_observations_of_cut_episodes_are_kept_where_asked(name):
         worlds.reset(seed=1)
     one.action_space.seed(0)
     first = one.step(one.action_space.sample())
-    out = dict(zip(("obs", "rewards", "terminated", "truncated"), first[:4], strict=True))
+    out: dict[str, torch.Tensor] = dict(zip(("obs", "rewards", "terminated", "truncated"), first[:4], strict=True))
     one.reset(seed=1)
     out["final_obs"] = torch.full_like(out["obs"], 7)
     kept = out["final_obs"].clone()
