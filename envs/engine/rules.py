@@ -124,7 +124,8 @@ class World:
     step: Phases
     """One tick. Phases are rules or (rule, extent); within a phase nobody reads what another index writes."""
     observe: Phases
-    """Pure: writes every element of `obs`, one seat's row, in the space's shape (Discrete: `obs[0]`)."""
+    """Pure: writes every element of `obs`, one seat's row, in the space's shape (Discrete: `obs[0]`). Its phases, and
+    `mask`, don't wait for each other, so none reads what another writes."""
     observation_space: spaces.Space
     """One seat's: Box (float32 or uint8) or Discrete."""
     action_space: spaces.Space
