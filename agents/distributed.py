@@ -8,7 +8,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -102,15 +102,17 @@ def _line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
-def average_gradients(grad: Tensor, count: int) -> None:
+def average_gradients(grad: Tensor, count: float | Tensor) -> None:
     """The mean over all ranks, in place, each weighted by how many samples its own is the mean of; one all-reduce.
 
     Args:
         grad: `[P]`, all gradients laid flat; whatever it is where `count` is 0.
+        count: of samples.
     """
     if size() == 1:
         return
-    weighted = torch.cat([grad * count if count else torch.zeros_like(grad), grad.new_full((1,), count)])
+    number = torch.as_tensor(count, dtype=grad.dtype, device=grad.device).view(1)
+    weighted = torch.cat([torch.where(number > 0, grad * number, 0), number])
     with _told():
         dist.all_reduce(weighted)
     torch.div(weighted[:-1], weighted[-1], out=grad)
@@ -126,17 +128,19 @@ def moments(values: Tensor) -> tuple[Any, Tensor, Tensor]:
     count, zeros = len(values), values.new_zeros(values.shape[1:])
     if size() == 1:
         return (count, values.mean(0), values.var(0, correction=0)) if count else (0, zeros, zeros)
-    total, mean, var = _merged([values.reshape(count, zeros.numel())])
+    total, mean, var = _merged([_packed(values.reshape(count, zeros.numel()))])
     return total[0, 0], mean.view_as(zeros), var.view_as(zeros)
 
 
 def _merged(groups: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbers `[K, 1]`, means and variances `[K, D]` of K groups of rows `[n, D]`, in one message."""
-    mine = torch.stack([_packed(rows.double()) for rows in groups])
-    parts = [torch.empty_like(mine) for _ in range(size())]
-    with _told():
-        dist.all_gather(parts, mine)
-    columns = groups[0].shape[1]
+    """Numbers `[K, 1]`, means and variances `[K, D]` of K groups of rows, each `_packed`, in one message."""
+    mine = torch.stack(groups)
+    parts = [mine]
+    if size() > 1:
+        parts = [torch.empty_like(mine) for _ in range(size())]
+        with _told():
+            dist.all_gather(parts, mine)
+    columns = mine.shape[1] // 2
     total, mean, squares = parts[0].split([1, columns, columns], dim=1)
     for part in parts[1:]:
         number, its_mean, its_squares = part.split([1, columns, columns], dim=1)
@@ -148,26 +152,37 @@ def _merged(groups: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     return total, mean, squares / total.clamp(min=1)
 
 
-def _packed(rows: Tensor) -> Tensor:
-    """Number, means and sums of squared differences from them: `[n, D]` -> `[1 + 2 D]`."""
-    mean = rows.mean(0) if len(rows) else rows.new_zeros(rows.shape[1])
-    return torch.cat([rows.new_full((1,), len(rows)), mean, (rows - mean).square().sum(0)])
+def _packed(rows: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Number, means and sums of squared differences from them: `[n, D]` -> float64 `[1 + 2 D]`.
+
+    Weights `[n]`, each 0 or 1, say which rows count.
+    """
+    rows = rows.double()
+    weights = torch.ones_like(rows[:, :1]) if weights is None else weights.double().unsqueeze(1)
+    number = weights.sum(0)
+    mean = (rows * weights).sum(0) / number.clamp(min=1)
+    return torch.cat([number, mean, ((rows - mean).square() * weights).sum(0)])
 
 
-def mean(values: Tensor) -> Tensor:
-    """Over the first dimension and all ranks: `[n, ...]` -> `[...]`."""
-    return values.mean(0) if size() == 1 else moments(values)[1].to(values.dtype)
+def mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Over the first dimension and all ranks: `[n, ...]` -> `[...]`; weights `[n]`, each 0 or 1, say which count."""
+    if size() == 1 and weights is None:
+        return values.mean(0)
+    return _merged([_packed(values.reshape(len(values), values.shape[1:].numel()), weights)])[1].view(values.shape[1:]).to(values.dtype)
 
 
-def std_means(groups: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+def std_means(groups: list[Tensor], weights: Sequence[Tensor | None] | None = None) -> list[tuple[Tensor, Tensor]]:
     """Standard deviation, as torch has it, and mean of each group of values `[n]`, of all ranks, in one message.
 
-    Of fewer than two values they are 1 and 0, by which nothing is changed.
+    Of fewer than two values they are 1 and 0, by which nothing is changed. Weights `[n]`, each 0 or 1, say which values
+    count; None: all.
     """
     kind, one, zero = groups[0].dtype, groups[0].new_ones(()), groups[0].new_zeros(())
-    if size() == 1:
+    weights = [None] * len(groups) if weights is None else weights
+    if size() == 1 and all(some is None for some in weights):
         return [torch.std_mean(values) if len(values) > 1 else (one, zero) for values in groups]
-    count, mean, var = _merged([values.unsqueeze(1) for values in groups])
+    packed = [_packed(values.unsqueeze(1), some) for values, some in zip(groups, weights, strict=True)]
+    count, mean, var = _merged(packed)
     std = (var * count / (count - 1).clamp(min=1)).sqrt()
     pairs = zip(torch.where(count > 1, std, 1).to(kind), torch.where(count > 1, mean, 0).to(kind), strict=True)
     return [(std.squeeze(0), mean.squeeze(0)) for std, mean in pairs]

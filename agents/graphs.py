@@ -32,13 +32,17 @@ class Graphs:
         self.device, self.generators = device, list(generators)
         self.enabled = enabled and device.type == "cuda"
         self._calls: dict[str, int] = {}
+        self._versions: dict[str, int] = {}
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, Any]] = {}
         self._numbers: dict[str, torch.Tensor] = {}
 
-    def run(self, name: str, function: Callable[[], T], fixed: bool = True) -> T:
-        """What the function gives; replayed, if it was recorded under this name and is as `fixed` as it was then."""
-        if not (self.enabled and fixed):
+    def run(self, name: str, function: Callable[[], T], version: int = 0) -> T:
+        """What the function gives; replayed, if this version of it was recorded under this name before."""
+        if not self.enabled:
             return function()
+        if self._versions.setdefault(name, version) != version:
+            self._versions[name], self._calls[name] = version, 0
+            self._recorded.pop(name, None)
         if name not in self._recorded:
             self._calls[name] = self._calls.get(name, 0) + 1
             if self._calls[name] <= WARM_UP:

@@ -92,9 +92,9 @@ class HalvedCollector:
         begun = [part.begin(own) for part, own, _ in halves]
         with torch.inference_mode():
             alternate([part.playing(act, own, ended) for part, own, ended in halves])
-        for (part, own, ended), before in zip(halves, begun, strict=True):
+        for (part, own, ended), fake_at_start in zip(halves, begun, strict=True):
             own.all_valid = part.mode != AutoresetMode.NEXT_STEP
-            part.finish(own, before, ended)
+            part.finish(own, fake_at_start, ended)
         self._join(rollout)
 
     def _join(self, rollout: Rollout) -> None:

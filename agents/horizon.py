@@ -37,6 +37,8 @@ class Ends:
     """int64 `[T, N]`: likewise its length."""
     statistics: Tensor
     """float32 `[T, N, C]`: likewise the world's statistics."""
+    owner: Tensor
+    """int64 `[T, N]`: who played each row, where there were opponents."""
     rows: Tensor
     """int64 `[N]`: 0, 1, ..."""
     seen: Tensor | None
@@ -61,6 +63,7 @@ def prepare(collector: Any, rollout: Any) -> Ends:
         returns=torch.zeros(steps, rows, device=device),
         lengths=torch.zeros(steps, rows, dtype=torch.int64, device=device),
         statistics=torch.zeros(steps, rows, len(collector.envs.world.statistics), device=device),
+        owner=torch.zeros(steps, rows, dtype=torch.int64, device=device),
         rows=torch.arange(rows, device=device),
         seen=None if rollout.obs.dtype == collector.encoder.dtype else torch.zeros_like(collector.obs),
     )
@@ -76,7 +79,7 @@ def prepare(collector: Any, rollout: Any) -> Ends:
 @torch.inference_mode()
 def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
     """Fills a rollout that `prepare` was given with the next steps of every row."""
-    ends, rows = rollout.ends, rollout._rows
+    ends, rows, owners = rollout.ends, rollout._rows, collector.owners
     if time_limit(collector.envs) < ends.limit:
         raise ValueError(f"max_episode_steps fell below {ends.limit}, for which the rollout was made; make a new one")
     rollout.final_index, rollout.final_obs = ends.index.flatten(), ends.obs.flatten(0, 1)
@@ -92,6 +95,10 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
     memory = rollout.memory
     for t, out in enumerate(rollout._outs):
         actions, memory, extras = act(obs[t], masks[t], memory, starts[t])
+        if owners.opponents:
+            actions = owners.act(actions, obs[t], masks[t], starts[t])
+            ends.owner[t].copy_(owners.owner)
+            torch.eq(owners.owner, 0, out=rows["valid"][t])
         rows["actions"][t].copy_(actions)
         for name, value in extras.items():
             rollout.extras[name][t].copy_(value)
@@ -110,7 +117,7 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
 
 
 class Tally:
-    """Episodes that ended: how many, and sums of what is told of them; kept on the device until it is asked for.
+    """The learner's episodes that ended: how many, and sums of what is told of them, kept on the device till asked for.
 
     Args:
         names: of the world's statistics.
@@ -123,9 +130,10 @@ class Tally:
         self.sums = torch.zeros(1 + len(self.names), dtype=torch.float64, device=device)
 
     def add(self, rollout: Any) -> None:
-        """Counts in the episodes of a horizon."""
-        ends, ended = rollout.ends, (rollout.terminated | rollout.truncated).double()
+        """Counts in the learner's episodes of a horizon."""
+        ends, ended = rollout.ends, ((rollout.terminated | rollout.truncated) & rollout.valid).double()
         told = torch.cat([ends.returns.unsqueeze(-1), ends.lengths.unsqueeze(-1), ends.statistics], dim=-1)
+        told = told * rollout.valid.unsqueeze(-1)
         self.sums += torch.cat([ended.sum().view(1), told.flatten(0, 1).sum(0, dtype=torch.float64)])
 
     def pop(self) -> dict[str, tuple[float, int]]:

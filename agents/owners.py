@@ -25,20 +25,27 @@ class Owners:
     A row keeps its player to the end of its episode: a policy that was replaced plays its last games out, under a
     number above those of the present ones. Policies of one make act in one batched forward pass.
 
+    Args:
+        num_envs: rows.
+        device: where.
+        seed: of what opponents draw.
+        fixed: `act` is to be the same operations on the same tensors each time, as far as can be; see `Crowd`.
+
     Attributes:
         owner: int64 `[num_envs]`: 0 the learner, k the k-th policy.
         next_owner: int64 `[num_envs]`: who takes over when the episode has ended.
         opponents: the policies; number k is `opponents[k - 1]`.
         crowds: by make, those that act together.
+        version: grows when, though `fixed`, `act` is no longer the same operations on the same tensors.
     """
 
-    def __init__(self, num_envs: int, device: torch.device, seed: int = 0) -> None:
-        self.num_envs, self.device = num_envs, device
+    def __init__(self, num_envs: int, device: torch.device, seed: int = 0, fixed: bool = False) -> None:
+        self.num_envs, self.device, self.fixed = num_envs, device, fixed
         self.owner = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self.next_owner = self.owner.clone()
         self.opponents: list[Any] = []
         self.crowds: dict[Any, Crowd] = {}
-        self.members: list[Tensor] = []
+        self.version = 0
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def assign(self, policies: Sequence[Any], owner: Tensor) -> None:
@@ -51,37 +58,32 @@ class Owners:
         places = [0]
         for one in self.opponents:
             places.append(next((k for k, other in enumerate(opponents, start=1) if other is one), 0))
-        self.owner = torch.tensor(places, device=self.device)[self.owner]
-        self.next_owner = owner.to(self.device, torch.int64).clone()
+        self.owner.copy_(torch.tensor(places, device=self.device)[self.owner])
+        self.next_owner.copy_(owner)
         self.opponents = opponents
         self._sort()
 
     def _sort(self) -> None:
-        """Divides the policies into crowds; each has a table from owner to member, -1 for the others."""
+        """Divides the policies into crowds."""
         makes = [None if isinstance(one, Scripted) else make_of(one) for one in self.opponents]
-        before, self.crowds, self.members = self.crowds, {}, []
+        before, self.crowds = self.crowds, {}
+        rooms = {make: crowd.room for make, crowd in before.items()}
+        numbers = torch.arange(1 + len(makes), device=self.device).unsqueeze(1)
+        rows = ((self.owner == numbers) | (self.next_owner == numbers)).sum(1).tolist()
         for make in dict.fromkeys(make for make in makes if make is not None):
-            policies = [one for one, its_make in zip(self.opponents, makes, strict=True) if its_make == make]
-            if crowd := before.get(make):
-                crowd.enlist(policies)
-            else:
-                crowd = Crowd(policies, self.num_envs, self.device)
+            numbers = [number for number, its_make in enumerate(makes, start=1) if its_make == make]
+            policies = [self.opponents[number - 1] for number in numbers]
+            member = [numbers.index(number) if number in numbers else -1 for number in range(1 + len(makes))]
+            crowd = before.get(make) or Crowd(policies, self.num_envs, self.device, self.fixed)
+            crowd.enlist(policies, member, max(1, *(rows[number] for number in numbers)))
             self.crowds[make] = crowd
-            table, count = [-1], 0
-            for its_make in makes:
-                table.append(count if its_make == make else -1)
-                count += its_make == make
-            self.members.append(torch.tensor(table, device=self.device))
+        self.version += rooms != {make: crowd.room for make, crowd in self.crowds.items()}
 
     def act(self, actions: Tensor, obs: Tensor, mask: Tensor | None, starts: Tensor) -> Tensor:
         """The learner's actions `[num_envs, ...]` with those of the others' rows in their place."""
-        self.owner = torch.where(starts, self.next_owner, self.owner)
-        actions = actions.clone()
-        for crowd, table in zip(self.crowds.values(), self.members, strict=True):
-            member = table[self.owner]
-            rows = (member >= 0).nonzero().flatten()
-            if len(rows):
-                actions[rows] = crowd.act(member[rows], rows, obs, mask, starts, self.generator)
+        self.owner.copy_(torch.where(starts, self.next_owner, self.owner))
+        for crowd in self.crowds.values():
+            actions = crowd.act(self.owner, actions, obs, mask, starts, self.generator)
         return actions
 
     def state_dict(self) -> dict[str, Any]:
@@ -105,7 +107,9 @@ class Owners:
                 f"saved with {saved['opponents']} opponents, here are {len(self.opponents)}; "
                 "set the same before loading, in the order of collector.owners.opponents"
             )
-        self.owner, self.next_owner = saved["owner"].to(self.device), saved["next_owner"].to(self.device)
+        self.owner.copy_(saved["owner"])
+        self.next_owner.copy_(saved["next_owner"])
+        self._sort()
         for crowd, memory in zip(self.crowds.values(), saved["memories"], strict=True):
-            crowd.memory = memory.to(self.device).clone()
+            crowd.memory.copy_(memory)
         self.generator.set_state(saved["generator"])

@@ -7,7 +7,7 @@ actor_critic.py. One with a memory learns from segments of rows, each from the m
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -163,7 +163,8 @@ class TrainState:
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         _check_mask(self.policy.heads, self.collector.masks.num_columns)
         alone = distributed.size() == 1 and self.novelty is None
-        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
+        draws = [self.generator, self.collector.owners.generator]
+        self.graphs = Graphs(self.collector.device, draws, config.cuda_graphs and self.collector.fixed)
         self.update_graphs = self.graphs if alone else Graphs(torch.device("cpu"))
         self.begun = torch.zeros(0)
         self.global_step = 0
@@ -264,14 +265,16 @@ def new_rollout(state: TrainState, config: Config) -> Rollout:
 def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, float]:
     """Plays a horizon and learns from it, with a config of numbers; returns what `learn` yields."""
     state.optimizer.learning_rate = config.learning_rate
-    alone = not state.collector.owners.opponents
-    state.graphs.run("collect", lambda: collect(state, rollout), alone)
+    version = state.collector.owners.version
+    state.graphs.run("collect", lambda: collect(state, rollout), version)
+    if rollout.ends is not None and state.collector.owners.opponents:
+        state.collector.note_games(rollout)
     first, norm = state.global_step == 0, state.policy.norm
     valid = None if rollout.all_valid else rollout.valid.flatten()
     if norm is not None and first:
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)
     now = state.update_graphs.numbers(config)
-    batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now), alone)
+    batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now), version)
     metrics = update(state, batch, now)
     if norm is not None and not first:
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)
@@ -320,12 +323,12 @@ class Batch:
     values: Tensor
     advantages: Tensor
     returns: Tensor
+    weight: Tensor | None = None
+    """float32 `[B]` or `[S, L]`: 1 for the steps that count, 0 for the others; None where all do."""
     memory: Tensor | None = None
     """`[S, m]`: before the first step of each segment."""
     starts: Tensor | None = None
     """bool `[S, L]`"""
-    valid: Tensor | None = None
-    """bool `[S, L]`: which steps count, where not all do. Without a memory only those are here."""
 
     def select(self, rows: Tensor) -> "Batch":
         """The steps, or segments, of the given rows, int64 `[b]`."""
@@ -336,10 +339,6 @@ class Batch:
         pieces = [None if x is None else x.split(sizes) for x in vars(self).values()]
         for k in range(len(sizes)):
             yield Batch(*(None if piece is None else piece[k] for piece in pieces))  # pyright: ignore
-
-    def counted(self, *results: Tensor) -> tuple[Tensor, ...]:
-        """Of tensors `[S, L]` the steps that count, `[b]`; without a memory, `[B]`, all do."""
-        return tuple(x.flatten() if self.valid is None else x[self.valid] for x in results)
 
 
 @torch.no_grad()
@@ -362,17 +361,23 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     if state.novelty is not None:
         rewards = rewards + config.rnd_coef * state.novelty(rollout, state.generator)
     advantages = gae(rewards, values, following, terminated, truncated, config.gamma, config.gae_lambda)
-    steps = (acted, mask, rollout.actions, log_probs, values, advantages, advantages + values)
+    weight = None if rollout.all_valid else rollout.valid.float()
+    steps = (acted, mask, rollout.actions, log_probs, values, advantages, advantages + values, weight)
     if config.memory:
-        sequences = (*steps, rollout.starts[:-1], rollout.valid)
-        *parts, starts, valid = (None if x is None else segments(x, config.segment_steps) for x in sequences)
-        assert valid is not None
-        counts, valid = valid.any(1), None if rollout.all_valid else valid
-        batch = Batch(*parts, torch.cat(memories[:-1]), starts, valid)  # pyright: ignore
+        sequences = (*steps, rollout.starts[:-1])
+        *parts, starts = (None if x is None else segments(x, config.segment_steps) for x in sequences)
+        batch = Batch(*parts, torch.cat(memories[:-1]), starts)  # pyright: ignore
     else:
         batch = Batch(*(None if x is None else x.flatten(0, 1) for x in steps))  # pyright: ignore
-        counts = rollout.valid.flatten()
-    return batch if rollout.all_valid or counts.all() else batch.select(counts.nonzero().flatten())
+    return batch if weight is None or rollout.ends is not None else counting(batch)
+
+
+def counting(batch: Batch) -> Batch:
+    """Without the steps, or segments, that don't count."""
+    assert batch.weight is not None
+    counts = batch.weight.flatten(1).amax(1) if batch.weight.dim() > 1 else batch.weight
+    batch = batch if counts.all() else batch.select(counts.nonzero().flatten())
+    return replace(batch, weight=None) if batch.weight.all() else batch  # pyright: ignore
 
 
 def segments(x: Tensor, length: int) -> Tensor:
@@ -398,14 +403,15 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
 
     Each rank has its part of every minibatch.
     """
-    records, alone = torch.zeros(0), not state.collector.owners.opponents
+    records, weights, version = torch.zeros(0), None, state.collector.owners.version
     for _ in range(config.update_epochs):
-        records = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), alone)
-        if config.target_kl and float(distributed.mean(records[3])) > config.target_kl:
+        records, weights = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), version)
+        if config.target_kl and float(distributed.mean(records[3], weights)) > config.target_kl:
             break
-    returns, values = batch.counted(batch.returns, batch.values)
-    spread, unexplained = (std.square() for std, _ in distributed.std_means([returns, returns - values]))
-    means = torch.cat([distributed.mean(records.T), torch.stack([spread, unexplained])]).tolist()
+    weight = None if batch.weight is None else batch.weight.flatten()
+    groups = [batch.returns.flatten(), (batch.returns - batch.values).flatten()]
+    spread, unexplained = (std.square() for std, _ in distributed.std_means(groups, [weight, weight]))
+    means = torch.cat([distributed.mean(records.T, weights), torch.stack([spread, unexplained])]).tolist()
     names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
     metrics = {f"losses/{name}": value for name, value in zip(names, means, strict=False)}
     spread, unexplained = means[5:]
@@ -413,8 +419,8 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
     return metrics
 
 
-def epoch(state: TrainState, batch: Batch, config: Config) -> Tensor:
-    """One pass over a batch in minibatches; returns what `minibatch_step` does, of all steps, `[5, B]`."""
+def epoch(state: TrainState, batch: Batch, config: Config) -> tuple[Tensor, Tensor | None]:
+    """One pass over a batch in minibatches; returns what `minibatch_step` does, of all steps, `[5, B]`, and weights."""
     team, count = config.team_size, len(batch.obs) // config.team_size
     parts = max(1, min(config.num_minibatches, distributed.least(count)))
     sizes = [team * (count * (k + 1) // parts - count * k // parts) for k in range(parts)]
@@ -424,13 +430,15 @@ def epoch(state: TrainState, batch: Batch, config: Config) -> Tensor:
     minibatches = list(batch.select(rows).split(sizes))
     if config.norm_adv:
         standardise(minibatches)
-    return torch.cat([minibatch_step(state, minibatch, config) for minibatch in minibatches], dim=1)
+    records = torch.cat([minibatch_step(state, minibatch, config) for minibatch in minibatches], dim=1)
+    return records, None if batch.weight is None else batch.weight[rows].flatten()
 
 
 def standardise(minibatches: list[Batch]) -> None:
     """Brings the advantages of each to mean 0 and standard deviation 1."""
-    counted = [minibatch.counted(minibatch.advantages)[0] for minibatch in minibatches]
-    for minibatch, (std, mean) in zip(minibatches, distributed.std_means(counted), strict=True):
+    groups = [minibatch.advantages.flatten() for minibatch in minibatches]
+    weights = [None if minibatch.weight is None else minibatch.weight.flatten() for minibatch in minibatches]
+    for minibatch, (std, mean) in zip(minibatches, distributed.std_means(groups, weights), strict=True):
         minibatch.advantages = (minibatch.advantages - mean) / (std + 1e-8)
 
 
@@ -454,25 +462,27 @@ def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
-    results = reconsider(state.policy, batch)
-    log_probs, values, entropy, old_log_probs, old_values, advantages, returns = batch.counted(
-        *results, batch.log_probs, batch.values, batch.advantages, batch.returns
-    )
-    log_ratio = log_probs - old_log_probs
+    log_probs, values, entropy = reconsider(state.policy, batch)
+    advantages, weight = batch.advantages, batch.weight
+    log_ratio = log_probs - batch.log_probs
+    if weight is not None:  # actions of others may be all but impossible for this policy
+        log_ratio = log_ratio.masked_fill(weight == 0, 0)
     ratio = log_ratio.exp()
     clipped_ratio = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
     gains = torch.min(advantages * ratio, advantages * clipped_ratio)
-    value_errors = (values - returns).square()
+    value_errors = (values - batch.returns).square()
     if config.clip_vloss:
-        clipped = old_values + (values - old_values).clamp(-config.clip_coef, config.clip_coef)
-        value_errors = torch.max(value_errors, (clipped - returns).square())
+        clipped = batch.values + (values - batch.values).clamp(-config.clip_coef, config.clip_coef)
+        value_errors = torch.max(value_errors, (clipped - batch.returns).square())
     bonus = gains + config.ent_coef * entropy
-    loss = torch.sub(bonus, value_errors, alpha=0.5 * config.vf_coef).mean().neg()
+    goal = torch.sub(bonus, value_errors, alpha=0.5 * config.vf_coef)
+    count = goal.numel() if weight is None else weight.sum()
+    loss = (goal.mean() if weight is None else (goal * weight).sum() / count.clamp(min=1)).neg()  # pyright: ignore
 
     state.optimizer.zero_grad()
     loss.backward()
-    distributed.average_gradients(state.optimizer.grad, len(advantages))
+    distributed.average_gradients(state.optimizer.grad, count)
     state.optimizer.step(config.max_grad_norm)
     with torch.no_grad():
         moved = (clipped_ratio != ratio).float()
-        return torch.stack([-gains, 0.5 * value_errors, entropy, ratio - 1 - log_ratio, moved])
+        return torch.stack([-gains, 0.5 * value_errors, entropy, ratio - 1 - log_ratio, moved]).flatten(1)

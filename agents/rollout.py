@@ -133,8 +133,8 @@ class Collector:
         self.speaks_torch = getattr(envs, "device", None) is not None
         self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
         self.obs_dtype = self.encoder.dtype
-        self.owners = Owners(self.num_envs, self.device, distributed.seed(seed))
         self.fixed = horizon.fits(self) if fixed is None else fixed
+        self.owners = Owners(self.num_envs, self.device, distributed.seed(seed), self.fixed)
         self.tally = horizon.Tally(envs.world.statistics if self.fixed else (), self.device, self.fixed)  # pyright: ignore
         self.memory = torch.zeros(self.num_envs, 0, device=self.device)
         self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
@@ -228,41 +228,29 @@ class Collector:
     def collect(self, act: Act, rollout: Rollout) -> None:
         """Fills the rollout with the next steps of every row, `act` under inference mode."""
         rollout.all_valid = not self.owners.opponents and self.mode != AutoresetMode.NEXT_STEP
-        if rollout.ends is not None and not self.owners.opponents:
+        if rollout.ends is not None:
             horizon.play(self, act, rollout)
             return self.tally.add(rollout)
-        before, finals = self.begin(rollout), []
+        fake_at_start, finals = self.begin(rollout), []
         with torch.inference_mode():
             for _ in self.playing(act, rollout, finals):
                 pass
-        self.finish(rollout, before, finals)
+        self.finish(rollout, fake_at_start, finals)
 
-    def begin(self, rollout: Rollout) -> tuple[Tensor | None, ...]:
+    def begin(self, rollout: Rollout) -> Tensor:
         """What a rollout begins with; returns what `finish` is to be given."""
-        if self.fixed:
-            rollout.memory.copy_(self.memory)
-        else:
-            rollout.memory = self.memory.clone()
-        return self.fake, self.obs, self.starts, self.action_mask, self.memory
+        rollout.memory = self.memory.clone()
+        return self.fake
 
-    def finish(self, rollout: Rollout, before: tuple[Tensor | None, ...], finals: list[Final]) -> None:
+    def finish(self, rollout: Rollout, fake_at_start: Tensor, finals: list[Final]) -> None:
         """What is to be done when a rollout was played."""
         obs, starts, mask = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
         self.obs, self.starts, self.memory = obs.clone(), starts.clone(), self.memory.clone()
         self.action_mask = None if mask is None else mask.clone()
-        fake_at_start, *begun = before
-        if self.fixed:
-            self._put_back(*begun)  # pyright: ignore[reportArgumentType]
         self._keep_finals(rollout, finals)
-        self._mark_valid(rollout, fake_at_start)  # pyright: ignore[reportArgumentType]
+        self._mark_valid(rollout, fake_at_start)
         self._count_episodes(rollout)
         self._count_statistics(rollout)
-
-    def _put_back(self, obs: Tensor, starts: Tensor, mask: Tensor | None, memory: Tensor) -> None:
-        """Goes on in the tensors that there were before, which what was recorded reads."""
-        self.obs, self.starts, self.memory = obs.copy_(self.obs), starts.copy_(self.starts), memory.copy_(self.memory)
-        if mask is not None and self.action_mask is not None:
-            self.action_mask = mask.copy_(self.action_mask)
 
     def playing(self, act: Act, rollout: Rollout, finals: list[Final]) -> Iterator[None]:
         """Plays a rollout, with a pause in each step: after actions were asked for, before the envs take them."""
@@ -315,7 +303,7 @@ class Collector:
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
         over = ended if self._over is None else self._over
         if isinstance(episode := infos.get("episode"), dict) and not episode.keys() <= {"r", "l", "t"}:
-            self._ends.append((t, episode, self.owners.owner))
+            self._ends.append((t, episode, self.owners.owner.clone()))
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
         elif self.mode == AutoresetMode.DISABLED:
@@ -433,6 +421,14 @@ class Collector:
         """What else the envs said of the learner's episodes that ended since the last call, in order of time."""
         statistics, self._statistics = self._statistics, {}
         return statistics
+
+    def note_games(self, rollout: Rollout) -> None:
+        """Notes for `pop_games` what `collect` could not, where horizons are of fixed operations and it is replayed."""
+        ended = rollout.terminated | rollout.truncated
+        names = self.envs.world.statistics
+        for t in ended.any(1).nonzero().flatten().tolist():
+            told = rollout.ends.statistics[t].clone().unbind(1)
+            self._games.append((rollout.ends.owner[t].clone(), ended[t].clone(), dict(zip(names, told, strict=True))))
 
     def pop_games(self) -> list[tuple[Tensor, Tensor, dict[str, Any]]]:
         """Of each step since the last call in which episodes ended while opponents played, in order of time.

@@ -305,7 +305,8 @@ def rate_learner(state: TrainState, config: Config) -> dict[str, float]:
     players = references(world.scripted_levels)
     if not state.references:
         state.references = calibrate(make, players, config.rating_games, seed=RATING_SEED)
-    learner = Player("learner", policy=state.policy)
+    on_cpu = state.policy if state.device == "cpu" else copy.deepcopy(state.policy).cpu()
+    learner = Player("learner", policy=on_cpu)
     tallies = {one.name: match(make, learner, one, config.rating_games, seed=RATING_SEED) for one in players}
     rating = rate(state.references, tallies, seed=RATING_SEED)
     won = {f"league/won_{name.replace(' ', '_')}": tally.won / tally.games for name, tally in tallies.items()}

@@ -37,7 +37,8 @@ def joined_batch(config: ppo.Config) -> ppo.Batch:
     parts: dict[str, Any] = {name: torch.randn(rows) for name in steps}
     parts |= {"obs": torch.randn(*rows, 2), "action_mask": None, "actions": torch.randint(0, 3, rows)}
     if config.memory:
-        parts |= {"memory": torch.randn(16, 16), "starts": torch.rand(rows) < 0.2, "valid": torch.rand(rows) < 0.7}
+        parts |= {"memory": torch.randn(16, 16), "starts": torch.rand(rows) < 0.2}
+        parts["weight"] = (torch.rand(rows) < 0.7).float()
     return ppo.Batch(**parts)
 
 

@@ -1,5 +1,6 @@
 """What needs a GPU (`make test-gpu`): recorded iterations are those of plain calls, and nothing in them waits."""
 
+import copy
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,32 @@ def test_recorded_iterations_of_ppo_are_those_of_plain_calls(name, options):
         assert one == pytest.approx(other, nan_ok=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"memory": "lstm"}])
+def test_recorded_iterations_beside_opponents_are_those_of_plain_calls(options):
+    found = []
+    for cuda_graphs in (True, False):
+        worlds = envs.make_vec("quintet/Duel-v0", 32, device="cuda")
+        worlds.set_params(max_episode_steps=23)
+        config = replace(PPO, num_envs=64, cuda_graphs=cuda_graphs, **options)
+        state = ppo.TrainState(worlds, config, "cuda")
+        rollout, now, metrics, games = ppo.new_rollout(state, config), ppo.at(config, 0.0), [], 0
+        for iteration in range(15):
+            if iteration % 5 == 0:
+                played = [copy.deepcopy(state.policy).eval() for _ in range(1 + iteration // 10)]
+                owner = torch.zeros(64, dtype=torch.int64)
+                owner[40:] = torch.arange(24) % 2 * (torch.arange(24) // 2 % len(played) + 1)
+                state.collector.set_opponents(played, owner)
+            metrics.append(ppo.iterate(state, rollout, now))
+            games += sum(int((players > 0)[ended].sum()) for players, ended, _ in state.collector.pop_games())
+        assert bool(state.graphs._recorded) == cuda_graphs and games > 24
+        weights = torch.cat([value.flatten().float() for value in state.policy.state_dict().values()])
+        found.append((metrics, games, weights))
+    (metrics, games, weights), (others, theirs, expected) = found
+    assert torch.equal(weights, expected) and games == theirs
+    for one, other in zip(metrics, others, strict=True):
+        assert one == pytest.approx(other, nan_ok=True)
+
+
 @pytest.mark.parametrize("options", [{}, {"prioritized": True, "double": True, "head": "quantile", "n_steps": 3}])
 def test_recorded_updates_of_dqn_are_those_of_plain_calls(options):
     config = dqn.Config(total_timesteps=4096, learning_starts=512, buffer_size=4096, **options)
@@ -62,11 +89,15 @@ def test_recorded_updates_of_ddpg_are_those_of_plain_calls(options):
     assert torch.equal(weights, expected)
 
 
+@pytest.mark.parametrize("opponents", [False, True])
 @pytest.mark.parametrize("name", ["quintet/CartPole-v1", "quintet/Duel-v0"])
-def test_nothing_that_is_recorded_waits_for_the_device(name):
+def test_nothing_that_is_recorded_waits_for_the_device(name, opponents):
     worlds = envs.make_vec(name, 32, device="cuda")
     config = replace(PPO, num_envs=worlds.num_envs, cuda_graphs=False)
     state = ppo.TrainState(worlds, config, "cuda")
+    if opponents:
+        owner = torch.arange(worlds.num_envs) % 2
+        state.collector.set_opponents([copy.deepcopy(state.policy).eval()], owner)
     rollout, now = state.collector.new_rollout(config.num_steps), ppo.at(config, 0.0)
     ppo.iterate(state, rollout, now)
     torch.cuda.set_sync_debug_mode("error")

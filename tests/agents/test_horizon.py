@@ -3,6 +3,7 @@
 import logging
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,23 +154,83 @@ def test_nothing_in_an_update_of_ddpg_waits_for_the_device(options, monkeypatch)
         ddpg.step_all(state, now)
 
 
-def test_with_opponents_a_rollout_is_played_step_by_step_and_goes_on_fixed_without():
-    results = []
+def test_with_opponents_it_holds_what_a_horizon_of_any_operations_holds():
+    results, frozen = [], [policy_of(5), policy_of(6)]
     for fixed in (False, True):
         made = envs.make_vec("quintet/Duel-v0", 3, num_threads=1, seed=2)
         made.set_params(max_episode_steps=9)
         collector = Collector(made, seed=4, fixed=fixed)
         rollout = collector.new_rollout(8)
-        idle = Idle()
-        seen = []
-        for owner in ([0] * 6, [0, 1] * 3, [0, 1] * 3, [0] * 6, [0] * 6):
-            collector.set_opponents([idle] if 1 in owner else [], torch.tensor(owner))
+        idle, seen = Idle(), []
+        for owner in ([0] * 6, [0, 1, 0, 2, 0, 3], [0, 1] * 3, [0] * 6, [2, 0] * 3, [0, 1] * 3):
+            collector.set_opponents([*frozen, idle][: max(owner)], torch.tensor(owner))
             collector.collect(idle.step, rollout)
-            seen += [rollout.obs.clone(), rollout.rewards.clone(), rollout.valid.clone(), rollout.starts.clone()]
-            seen.append(rollout.next_obs()[rollout.truncated & ~rollout.terminated].clone())
+            if fixed:
+                collector.note_games(rollout)
+            seen += [rollout.obs.clone(), rollout.actions.clone(), rollout.rewards.clone(), rollout.starts.clone()]
+            seen += [rollout.valid.clone(), rollout.next_obs()[rollout.truncated & ~rollout.terminated].clone()]
+            for players, ended, told in collector.pop_games() if max(owner) else ():
+                seen += [players, ended, told["won"][ended], told["last_hits"][ended]]
+            metrics = collector.episode_metrics()
+            seen.append(torch.tensor([metrics[name] for name in sorted(metrics)]))
         results.append(seen)
+    assert len(results[0]) > 6 * 7 + 4 * 3
     for one, other in zip(*results, strict=True):
-        assert torch.equal(one, other)
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
+def policy_of(seed: int) -> Any:
+    """An untrained player of the duel, who remembers."""
+    made = envs.make_vec("quintet/Duel-v0", 1, num_threads=1)
+    torch.manual_seed(seed)
+    config = ppo.Config(memory="gru", memory_size=8, hidden_sizes=(8,))
+    layouts = (made.action_layout, made.obs_layout)
+    return ppo.make_policy(made.single_observation_space, made.single_action_space, config, *layouts).eval()
+
+
+@pytest.mark.parametrize("memory", ["", "lstm"])
+def test_ppo_learns_the_same_beside_opponents(memory, monkeypatch):
+    """With one minibatch, whose order does not matter: shuffles of more rows draw other numbers."""
+    config = replace(SMALL, memory=memory, memory_size=8, normalize_obs=True, normalize_reward=True, num_minibatches=1)
+    found = []
+    for fixed in (False, True):
+        monkeypatch.setattr(horizon, "fits", lambda collector, fixed=fixed: fixed)
+        made = envs.make_vec("quintet/Duel-v0", 3, num_threads=1)
+        made.set_params(max_episode_steps=13)
+        state, now, metrics = ppo.TrainState(made, replace(config, num_envs=6)), ppo.at(config, 0.0), []
+        state.collector.set_opponents([policy_of(1), policy_of(2)], torch.tensor([0, 0, 0, 1, 2, 0]))
+        rollout = ppo.new_rollout(state, config)
+        for seed in range(4):
+            state.generator.manual_seed(seed)
+            metrics.append(ppo.iterate(state, rollout, now))
+        weights = torch.cat([p.detach().flatten() for p in state.policy.parameters()])
+        found.append((weights, {name: [one.get(name, -1.0) for one in metrics] for name in metrics[-1]}))
+    (weights, metrics), (others, theirs) = found
+    torch.testing.assert_close(weights, others, rtol=1e-3, atol=1e-5)
+    assert metrics.keys() == theirs.keys() and state.global_step == 4 * 4 * 16
+    for name, values in metrics.items():
+        assert values == pytest.approx(theirs[name], rel=1e-3, abs=1e-4), name
+
+
+@pytest.mark.parametrize("memory", ["", "lstm"])
+def test_nothing_waits_beside_opponents(memory, monkeypatch):
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    made = envs.make_vec("quintet/Duel-v0", 4, num_threads=1)
+    config = replace(SMALL, num_envs=8, memory=memory, normalize_reward=False)
+    state = ppo.TrainState(made, config)
+    owner = torch.tensor([0, 0, 0, 0, 0, 1, 2, 0])
+    state.collector.set_opponents([policy_of(1), policy_of(2)], owner)
+    rollout, now = ppo.new_rollout(state, config), ppo.at(config, 0.0)
+    ppo.collect(state, rollout)
+    batch = ppo.estimate(state, rollout, now)
+    assert batch.weight is not None and not batch.weight.all()
+    blind(state, monkeypatch)
+    for one in state.collector.owners.opponents:
+        monkeypatch.setattr(one.heads, "noise", lambda shape, *_: torch.empty(*shape, state.policy.heads.num_noise))
+    with nothing_known():
+        ppo.collect(state, rollout)
+        ppo.estimate(state, rollout, now)
+        ppo.epoch(state, batch, now)
 
 
 class Idle:
