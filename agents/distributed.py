@@ -168,7 +168,9 @@ def mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
     """Over the first dimension and all ranks: `[n, ...]` -> `[...]`; weights `[n]`, each 0 or 1, say which count."""
     if size() == 1 and weights is None:
         return values.mean(0)
-    return _merged([_packed(values.reshape(len(values), values.shape[1:].numel()), weights)])[1].view(values.shape[1:]).to(values.dtype)
+    shape = values.shape[1:]
+    _, found, _ = _merged([_packed(values.reshape(len(values), shape.numel()), weights)])
+    return found.view(shape).to(values.dtype)
 
 
 def std_means(groups: list[Tensor], weights: Sequence[Tensor | None] | None = None) -> list[tuple[Tensor, Tensor]]:

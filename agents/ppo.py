@@ -6,7 +6,9 @@ actor_critic.py. One with a memory learns from segments of rows, each from the m
 """
 
 import copy
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -104,6 +106,9 @@ class Config:
     """With worlds on a GPU: keep a horizon's observations in bfloat16, half the memory."""
     cuda_graphs: bool = True
     """With worlds on a GPU: record an iteration's work once and replay it."""
+    compile: bool = False
+    """Compile what a minibatch passes through with torch.compile: half a minute at first, and a C++ compiler is needed;
+    measure whether it pays."""
     rnd_coef: float = 0.0
     """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none."""
 
@@ -130,6 +135,7 @@ class Config:
 
 
 C = TypeVar("C", bound=Config)
+T = TypeVar("T")
 
 make_policy = Policy
 """An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
@@ -166,6 +172,7 @@ class TrainState:
         draws = [self.generator, self.collector.owners.generator]
         self.graphs = Graphs(self.collector.device, draws, config.cuda_graphs and self.collector.fixed)
         self.update_graphs = self.graphs if alone else Graphs(torch.device("cpu"))
+        self.reconsider = compiled(reconsider) if config.compile else reconsider
         self.begun = torch.zeros(0)
         self.global_step = 0
 
@@ -211,6 +218,17 @@ def check_teams(envs: Any, config: Config) -> None:
     seats = getattr(envs, "num_seats", 1)
     if seats % config.team_size:
         raise ValueError(f"team_size = {config.team_size} does not divide the {seats} seats of a world; use 1, or all")
+
+
+def compiled(function: Callable[..., T]) -> Callable[..., T]:
+    """The function by torch.compile.
+
+    Raises:
+        ValueError: there is no C++ compiler.
+    """
+    if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
+        raise ValueError("compile = True needs a C++ compiler, and there is no g++ or clang++ here; install one")
+    return torch.compile(function)
 
 
 def _check_mask(heads: Heads, num_columns: int | None) -> None:
@@ -462,7 +480,7 @@ def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
-    log_probs, values, entropy = reconsider(state.policy, batch)
+    log_probs, values, entropy = state.reconsider(state.policy, batch)
     advantages, weight = batch.advantages, batch.weight
     log_ratio = log_probs - batch.log_probs
     if weight is not None:  # actions of others may be all but impossible for this policy

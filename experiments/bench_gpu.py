@@ -57,6 +57,8 @@ class Options:
     """Of the network: float32, tf32 or bfloat16."""
     bf16_obs: bool = False
     """Keep a horizon's observations in bfloat16."""
+    compile: bool = False
+    """Learn through a network that torch.compile made."""
     seconds: float = 3.0
     """A figure takes."""
     device: str = "cuda"
@@ -217,6 +219,7 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
     config = ppo.Config(
         num_envs=rows, num_steps=HORIZON, hidden_sizes=case.hidden_sizes, update_epochs=max(epochs, 1),
         num_minibatches=4, precision=options.precision, bf16_obs=options.bf16_obs, anneal_lr=False,  # pyright: ignore
+        compile=options.compile and tier == "training",
     )  # fmt: skip
     state = ppo.TrainState(worlds, config, options.device)
     rollout = ppo.new_rollout(state, config)
@@ -234,7 +237,7 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
         "world": case.world, "worlds": count, "rows": rows, "tier": tier, "epochs": epochs, "steps_per_second": speed,
         "obs_bytes": rollout.obs[0, 0].nbytes, "record_bytes": worlds.state.dtype.itemsize,
         "parameters": sum(parameter.numel() for parameter in state.policy.parameters()),
-        "precision": options.precision, "memory_bytes": memory,
+        "precision": options.precision, "compiled": options.compile, "memory_bytes": memory,
     }  # fmt: skip
 
 

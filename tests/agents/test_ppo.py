@@ -242,3 +242,18 @@ def test_advantages_are_standardised_over_the_minibatch_and_the_ratio_starts_at_
     assert float(kls.abs().max()) < 1e-6 and not clipped.any()
     assert torch.allclose(value_losses, 0.5 * advantages.square(), atol=1e-4)
     assert (entropies <= np.log(3) + 1e-6).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["", "lstm"])
+def test_a_compiled_network_learns_as_any_other(memory: str) -> None:
+    config = replace(PROBES, memory=memory, memory_size=8, total_timesteps=1024, learning_rate=1e-3)
+    plain, compiled = (run(Drift(8), replace(config, compile=kind)) for kind in (False, True))
+    assert compiled.reconsider is not ppo.reconsider
+    torch.testing.assert_close(plain.optimizer.flat, compiled.optimizer.flat, rtol=1e-3, atol=1e-4)
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match="no g\\+\\+ or clang\\+\\+ here; install one"):
+        ppo.TrainState(Drift(8), replace(PROBES, compile=True))
