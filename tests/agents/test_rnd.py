@@ -84,21 +84,11 @@ def test_a_resumed_run_is_the_run_that_did_not_stop() -> None:
     assert same(state.state_dict(), again.state_dict())
 
 
-LEDGE = """
-CCCCCCCCC
-S.......C
-CCCCCCC.C
-G.......C
-CCCCCCCCC
-"""
-"""16 steps along cliffs, which lead back to the start: chance does not get to the goal, the only reward."""
-
-
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_a_way_that_pays_at_its_end_alone_is_found_by_curiosity_and_not_without(seed: int) -> None:
+    """16 steps along cliffs, which lead back to the start: chance does not get to the goal, the only reward."""
     def worlds(num_envs: int) -> Any:
-        options = {"step_reward": 0.0, "cliff_reward": 0.0, "max_episode_steps": 100}
-        return envs.make_vec("quintet/GridWorld-v0", num_envs, level=LEDGE, num_threads=1, seed=seed, **options)
+        return envs.make_vec("quintet/GridWorld-v0", num_envs, level="ledge", num_threads=1, seed=seed)
 
     means = []
     for coef in (0.0, 0.1):
@@ -143,7 +133,7 @@ CCCCC.C
 G.....C
 CCCCCCC
 """
-"""12 steps."""
+"""12 steps along cliffs; the goal is the only reward."""
 
 
 OTHERS = [(2, 0.3), (3, 0.3), (4, 0.3), (1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0)]
