@@ -38,9 +38,9 @@ def world(
     """Walk from a start to a goal. Actions: 0 left, 1 down, 2 right, 3 up.
 
     Args:
-        level: a built-in name (open, four_rooms, cliff, frozen_lake_4x4, frozen_lake_8x8, maze, ledge, key_door), a path
-            to a text file, or a string of several lines (see `envs.gridworld.levels` for the letters). A list gives world i
-            of a batch level i % len(list).
+        level: a built-in name (open, four_rooms, cliff, frozen_lake_4x4, frozen_lake_8x8, maze, ledge, key_door), a
+            path to a text file, or a string of several lines (see `envs.gridworld.levels` for the letters). A list gives
+            world i of a batch level i % len(list).
         observation: "discrete", the state's number: row * width + column, plus height * width once the key is held,
             plus the states of the levels before; or "egocentric", float32 `[8, view_size, view_size]`: the cells
             round the agent one-hot by `rules.CHANNELS`, rows downwards, outside the map wall.
