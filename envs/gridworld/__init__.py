@@ -39,8 +39,8 @@ def world(
 
     Args:
         level: a built-in name (open, four_rooms, cliff, frozen_lake_4x4, frozen_lake_8x8, maze, ledge, key_door), a
-            path to a text file, or a string of several lines (see `envs.gridworld.levels` for the letters). A list gives
-            world i of a batch level i % len(list).
+            path to a text file, or a string of several lines (see `envs.gridworld.levels` for the letters). A list
+            gives world i of a batch level i % len(list).
         observation: "discrete", the state's number: row * width + column, plus height * width once the key is held,
             plus the states of the levels before; or "egocentric", float32 `[8, view_size, view_size]`: the cells
             round the agent one-hot by `rules.CHANNELS`, rows downwards, outside the map wall.
