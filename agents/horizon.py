@@ -47,7 +47,7 @@ class Ends:
 
 def time_limit(envs: Any) -> int:
     """Steps after which worlds cut an episode off, the least of all; 1 where one has no limit: it may come any step."""
-    return max(int(envs.params["max_episode_steps"].min()), 1)
+    return max(int((envs.params["max_episode_steps"] // envs.params["frame_skip"]).min()), 1)
 
 
 def prepare(collector: Any, rollout: Any) -> Ends:

@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": ("experiments.evaluate", "measure a trained agent over many episodes"),
     "export": ("experiments.export", "write a trained policy as TorchScript or ONNX, to run it elsewhere"),
     "report": ("experiments.report", "train every preset with several seeds and write one table"),
+    "ablation": ("experiments.ablation", "train leagues with parts switched off or on and write one table"),
     "plot": ("experiments.plot", "draw a metric of runs as curves, with the spread over seeds"),
     "envs": ("experiments.list_envs", "list environments with their spaces and options"),
     "demo": ("experiments.demo", "train two agents, evaluate them, leave a video (3 minutes)"),

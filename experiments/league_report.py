@@ -87,13 +87,14 @@ def _gather(options: Options) -> tuple[runs.RunConfig, list[Player], Any]:
 
     from envs import make_vec
     from experiments.trained import environment
-    from experiments.versus import best_scripted, player_of
-    from experiments.worlds import make_world
+    from experiments.versus import best_scripted, player_of, tick_by_tick
+    from experiments.worlds import EnvChoice, make_world
 
     torch.set_num_threads(1)
     folders = [runs.find(name, options.runs_dir) for name in options.run]
     config = runs.read_config(folders[0])
-    one = make_world(environment(config))
+    choice = environment(config)
+    one = make_world(EnvChoice(choice.id, tick_by_tick(choice.options)))
     best_scripted(one)
     world = one.world
 
@@ -124,6 +125,7 @@ def _version(folder: Path, path: Path, envs: Any) -> Player:
     from agents import checkpoint
     from experiments.selfplay import make_policy
     from experiments.trained import restore_config
+    from experiments.versus import holds
 
     config = restore_config(runs.read_config(folder))
     policy = make_policy(
@@ -131,7 +133,8 @@ def _version(folder: Path, path: Path, envs: Any) -> Player:
     )
     with as_input_error(RuntimeError, ValueError, KeyError, prefix=f"{path} doesn't fit: "):
         policy.load_state_dict(checkpoint.load(path)["policy"])
-    return Player(f"{folder.name}@{int(path.stem.removeprefix('step_'))}", policy=policy.eval())
+    name = f"{folder.name}@{int(path.stem.removeprefix('step_'))}"
+    return Player(name, policy=policy.eval(), every=holds(runs.read_config(folder), envs))
 
 
 def points(tallies: dict[tuple[str, str], Tally], one: str, other: str) -> tuple[float, tuple[float, float]]:

@@ -19,6 +19,8 @@ class Player:
     name: str
     level: int = 0
     policy: Any = None
+    every: int = 1
+    """Steps of the world for which it holds an action: a policy that learned in steps of several ticks."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,26 @@ class Teams:
             for player, mine in zip(self.players, self.rows, strict=True)
         ]
         self.actions = torch.zeros((envs.num_envs, *(envs.single_action_space.shape or ())), dtype=torch.int64)
+        self.played = torch.zeros(envs.num_envs, dtype=torch.int64)
+        every = [player.every for player in self.players for _ in range(team)]
+        if max(every) > 1 and "hold" in envs.params.dtype.names:
+            envs.set_params(hold=[[1 if seat in free else steps for seat, steps in enumerate(every)]])
 
     @torch.no_grad()
     def act(self, obs: Tensor, mask: Tensor, starts: Tensor | np.ndarray) -> Tensor:
         """Actions int64 `[num_envs, parts]` for observations, masks and bool `[num_envs]`: an episode starts here."""
         starts = torch.as_tensor(starts)
+        self.played = torch.where(starts, 0, self.played + 1)
         for side, (player, mine) in enumerate(zip(self.players, self.rows, strict=True)):
-            if player.policy is not None:
-                self.actions[mine], self.memories[side] = player.policy.act(
-                    obs[mine], mask[mine], self.memories[side], starts[mine],
+            due = self.played[mine] % player.every == 0
+            rows, memory = mine[due], self.memories[side]
+            if memory is not None and len(rows):
+                self.actions[rows], memory[due] = player.policy.act(
+                    obs[rows], mask[rows], memory[due], starts[rows],
                     deterministic=self.deterministic, generator=self.generator,
                 )  # fmt: skip
-            elif player.level == 0:
-                self.actions[mine] = torch.from_numpy(random_legal(mask[mine].numpy(), self.layout, self.rng))
+            elif player.level == 0 and memory is None:
+                self.actions[rows] = torch.from_numpy(random_legal(mask[rows].numpy(), self.layout, self.rng))
         return self.actions
 
 

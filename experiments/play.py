@@ -95,7 +95,8 @@ def _watch_teams(run_config: runs.RunConfig, options: Options) -> None:
     from experiments.matches import Teams
     from experiments.trained import environment
 
-    envs = make_world(environment(run_config))
+    choice = environment(run_config)
+    envs = make_world(EnvChoice(choice.id, versus.tick_by_tick(choice.options)))
     first = versus.player_of(options.run, envs, options.runs_dir, options.checkpoint)
     second = versus.player_of(options.versus or versus.best_scripted(envs), envs, options.runs_dir)
     teams = Teams(envs, first, second, options.seed, deterministic=not options.stochastic)
@@ -133,11 +134,13 @@ def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
 
 def _match(options: Options, given: dict[str, Any]) -> tuple[EnvChoice, str | None]:
     """The world to play, and the run, if it is one's, whose agent plays beside the person."""
+    from experiments import versus
+
     folders = (Path(options.run), Path(options.runs_dir) / options.run, runs.SHIPPED / options.run)
     if options.run != "latest" and not any(folder.is_dir() for folder in folders):
         return choose(options.run, given), None
     run_config = runs.read_config(runs.find(options.run, options.runs_dir))
-    return choose(run_config.env_id, {**run_config.env_options, **given}), options.run
+    return choose(run_config.env_id, {**versus.tick_by_tick(run_config.env_options), **given}), options.run
 
 
 def _check(options: Options, given: dict[str, Any]) -> None:

@@ -8,10 +8,12 @@ import fnmatch
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +26,10 @@ from experiments.errors import InputError
 
 ROWS = Path(__file__).parent / "report.toml"
 NEVER = str(10**12)
+RUNNING: set[int] = set()
+"""Ids of the processes that `quintet` waits for."""
+STOPPED = {sign for number in (signal.SIGINT, signal.SIGTERM) for sign in (-number, 128 + number)}
+"""Exit codes of a process that was stopped."""
 
 
 @dataclass(frozen=True)
@@ -72,33 +78,15 @@ class Row:
         return f"quintet train {self.name}"
 
     def settings(self) -> str | None:
-        """A hash of all that is asked for but the seed; None where the environment lacks its extra here.
-
-        Fields that have their default don't count, so that results outlive the fields that are added later.
-        """
-        from experiments.train import parse
-
-        try:
-            _, algorithm, choice, config = parse([self.algorithm, self.env_id, *self.flags])
-        except InputError as error:
-            if "extra" not in str(error):
-                raise
-            return None
-        usual = asdict(type(config)())
-        asked = {name: value for name, value in asdict(config).items() if value != usual[name] and name != "seed"}
-        text = json.dumps([algorithm, choice.id, choice.options, asked, self.episodes], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """A hash of all that is asked for but the seed; None where the environment lacks its extra here."""
+        return settings_of([self.algorithm, self.env_id, *self.flags], self.episodes)
 
 
 def main(argv: list[str]) -> int:
     """`quintet report ...`; returns the exit code."""
     options = flags.parse(Options, argv, "quintet report")
-    for name in ("seeds", "jobs"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name} must be at least 1, got {getattr(options, name)}")
     rows, path = read_rows(), Path(options.out)
-    if not any(fnmatch.fnmatchcase(row.name, options.only) for row in rows):
-        raise InputError(f"--only {options.only!r} matches no row; there are: {'; '.join(row.name for row in rows)}")
+    check(options, [row.name for row in rows])
     settings = {row.name: row.settings() for row in rows}
     results = read_results(path, settings)
     if not options.table:
@@ -106,6 +94,42 @@ def main(argv: list[str]) -> int:
     path.with_suffix(".md").write_text(table(rows, results))
     print(f"written: {path.with_suffix('.md')}")
     return 0
+
+
+def check(options: Any, names: list[str]) -> None:
+    """Seeds, jobs and a pattern of names that can be meant.
+
+    Raises:
+        InputError: others.
+    """
+    for name in ("seeds", "jobs"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if not fnmatch.filter(names, options.only):
+        raise InputError(f"--only {options.only!r} matches no row; there are: {'; '.join(names)}")
+
+
+def settings_of(words: list[str], games: int) -> str | None:
+    """A hash of what is asked for but the seed; None where the environment lacks its extra here.
+
+    Fields that have their default don't count, so that results outlive the fields that are added later.
+
+    Args:
+        words: of `quintet train`.
+        games: episodes or games that a result is made of.
+    """
+    from experiments.train import parse
+
+    try:
+        _, algorithm, choice, config = parse(words)
+    except InputError as error:
+        if "extra" not in str(error):
+            raise
+        return None
+    usual = asdict(type(config)())
+    asked = {name: value for name, value in asdict(config).items() if value != usual[name] and name != "seed"}
+    text = json.dumps([algorithm, choice.id, choice.options, asked, games], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_rows() -> list[Row]:
@@ -123,35 +147,69 @@ def read_results(path: Path, settings: dict[str, str | None]) -> list[dict]:
 
 
 def due(
-    options: Options, rows: list[Row], settings: dict[str, str | None], results: list[dict]
-) -> list[tuple[Row, int]]:
+    names: list[str], seeds: int, settings: dict[str, str | None], results: list[dict[str, Any]]
+) -> list[tuple[str, int]]:
     """The rows and seeds that have no result with these settings: of all rows the first seed, then the second, ..."""
     done = {(one["settings"], one["seed"]) for one in results}
-    wanted = [row for row in rows if settings[row.name] and fnmatch.fnmatchcase(row.name, options.only)]
-    seeds = range(1, options.seeds + 1)
-    return [(row, seed) for seed in seeds for row in wanted if (settings[row.name], seed) not in done]
+    wanted = [name for name in names if settings[name]]
+    return [(name, seed) for seed in range(1, seeds + 1) for name in wanted if (settings[name], seed) not in done]
 
 
 def _train(options: Options, rows: list[Row], settings: dict[str, str | None], results: list[dict], path: Path) -> None:
-    """Trains and evaluates what is due; each result is on disk as soon as it is there."""
-    for row in rows:
-        if settings[row.name] is None and fnmatch.fnmatchcase(row.name, options.only):
-            print(f"skipped: {row.name}; its heading names the extra to install: {row.group}", flush=True)
-    waiting = due(options, rows, settings, results)
-    print(f"{len(waiting)} runs to train, {options.jobs} side by side", flush=True)
-    pool = ThreadPoolExecutor(options.jobs)
-    futures = {pool.submit(train_and_evaluate, *pair, Path(options.runs_dir)): pair for pair in waiting}
+    """Trains and evaluates what is due."""
+    wanted = {row.name: row for row in rows if fnmatch.fnmatchcase(row.name, options.only)}
+    for name, row in wanted.items():
+        if settings[name] is None:
+            print(f"skipped: {name}; its heading names the extra to install: {row.group}", flush=True)
+
+    def work(name: str, seed: int) -> tuple[dict[str, Any], str]:
+        result = train_and_evaluate(wanted[name], seed, Path(options.runs_dir))
+        return result, f"{result['mean']:.1f} in {result['seconds']:.0f} s"
+
+    run_all(due(list(wanted), options.seeds, settings, results), work, settings, results, path, options.jobs)
+
+
+def run_all(
+    waiting: list[tuple[str, int]], work: Callable[[str, int], tuple[dict[str, Any], str] | None],
+    settings: dict[str, str | None], results: list[dict[str, Any]], path: Path, jobs: int,
+) -> None:  # fmt: skip
+    """Does the work for rows and seeds; each result is on disk as soon as it is there.
+
+    Args:
+        waiting: names of rows, and seeds.
+        work: gives the result and what to say of it; None: nothing came of it, and it has said so.
+        settings: hashes by name.
+        results: of before; they grow.
+        path: the file of all results.
+        jobs: how many side by side.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM, here or of a run; all runs have been stopped then.
+    """
+    from agents.checkpoint import write_atomic
+
+    print(f"{len(waiting)} runs to train, {jobs} side by side", flush=True)
+    pool = ThreadPoolExecutor(jobs)
+    futures = {pool.submit(work, *pair): pair for pair in waiting}
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for number, future in enumerate(as_completed(futures), start=1):
-            (row, seed), result = futures[future], future.result()
-            results.append({"row": row.name, "settings": settings[row.name], "seed": seed, **result})
+            (name, seed), done = futures[future], future.result()
+            if done is None:
+                continue
+            results.append({"row": name, "settings": settings[name], "seed": seed, **done[0]})
             results.sort(key=lambda one: (one["row"], one["seed"]))
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(results, indent=1) + "\n")
-            said = f"{result['mean']:.1f} in {result['seconds']:.0f} s"
-            print(f"[{number}/{len(waiting)}] {row.name}, seed {seed}: {said}", flush=True)
+            write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())
+            print(f"[{number}/{len(waiting)}] {name}, seed {seed}: {done[1]}", flush=True)
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(RUNNING):
+            os.kill(process, signal.SIGTERM)
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGTERM, before)
 
 
 def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
@@ -160,13 +218,11 @@ def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
     Raises:
         InputError: either failed, with what it said.
     """
-    folder = runs_dir / runs.folder_name(f"{row.name} {seed} {time.time_ns()}")
-    _, seconds = _quintet(
-        "train", row.algorithm, row.env_id, *row.flags, "--seed", str(seed), "--runs-dir", str(folder),
-        "--eval-episodes", "0", "--checkpoint-every", NEVER,
+    run, seconds = train(
+        ["train", row.algorithm, row.env_id, *row.flags, "--eval-episodes", "0", "--checkpoint-every", NEVER],
+        seed, runs_dir / runs.folder_name(f"{row.name} {seed} {time.time_ns()}"),
     )  # fmt: skip
-    (run,) = runs.known_runs(folder)
-    said, _ = _quintet("evaluate", str(run), "--episodes", str(row.episodes), "--json")
+    said, _ = quintet("evaluate", str(run), "--episodes", str(row.episodes), "--json")
     evaluation = json.loads(said)
     best = evaluation["deterministic"]
     kept = {name: best[name] for name in ("episodes", "mean", "low", "high", "min", "max")}
@@ -174,15 +230,31 @@ def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
     return {**kept, "drawn_actions_mean": drawn, "seconds": round(seconds, 1), "commit": runs.read_config(run).commit}
 
 
-def _quintet(*words: str) -> tuple[str, float]:
-    """What a command of this program prints, and the processor's seconds that it took."""
+def train(words: list[str], seed: int, folder: Path) -> tuple[Path, float]:
+    """Trains by a command; the run folder in this new folder, and the processor's seconds that it took."""
+    _, seconds = quintet(*words, "--seed", str(seed), "--runs-dir", str(folder))
+    (run,) = runs.known_runs(folder)
+    return run, seconds
+
+
+def quintet(*words: str) -> tuple[str, float]:
+    """What a command of this program prints, and the processor's seconds that it took.
+
+    Raises:
+        InputError: it failed, with what it said.
+        KeyboardInterrupt: it was stopped by Ctrl-C or SIGTERM.
+    """
     with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
         process = subprocess.Popen([sys.executable, "-m", "experiments.cli", *words], stdout=out, stderr=err)
+        RUNNING.add(process.pid)
         _, status, used = os.wait4(process.pid, 0)
+        RUNNING.remove(process.pid)
         process.returncode = os.waitstatus_to_exitcode(status)
         for file in (out, err):
             file.seek(0)
         said, complaints = out.read(), err.read()
+    if process.returncode in STOPPED:
+        raise KeyboardInterrupt
     if process.returncode:
         raise InputError(f"quintet {' '.join(words)} failed:\n{complaints.strip() or said.strip()}")
     return said, used.ru_utime + used.ru_stime
@@ -208,17 +280,22 @@ HEAD = "| command | seeds x episodes | return | worst seed | known | seconds |"
 
 
 def _line(row: Row, found: list[dict]) -> str:
-    from agents.evaluate import half_width
-
     start = f"| `{row.command}` | "
     if not found:
         return f"{start}not run | | | {row.reference} | |"
     means = [one["mean"] for one in found]
-    half = half_width(means)
     digits = 3 if max(map(abs, means)) < 2 else 1
-    spread = "" if half is None else f" ± {half:.{digits}f}"
     seconds = sum(one["seconds"] for one in found) / len(found)
     return (
-        f"{start}{len(found)} x {row.episodes} | {sum(means) / len(means):.{digits}f}{spread} | "
+        f"{start}{len(found)} x {row.episodes} | {spread(means, digits)} | "
         f"{min(means):.{digits}f} | {row.reference} | {seconds:.0f} |"
     )
+
+
+def spread(values: list[float], digits: int) -> str:
+    """The mean and, where there are two values or more, half its 95% interval (Student's t)."""
+    from agents.evaluate import half_width
+
+    half = half_width(values)
+    mean = f"{sum(values) / len(values):.{digits}f}"
+    return mean if half is None else f"{mean} ± {half:.{digits}f}"

@@ -262,7 +262,7 @@ def at(config: Config, envs: Any, progress: float) -> tuple[Config, dict[str, fl
     if now.horizon:
         if not envs.world.step_seconds:
             raise ValueError(f"horizon is in seconds, and {envs.world.name} has no time of its own; set gamma")
-        vars(now)["gamma"] = float(np.exp(-envs.world.step_seconds / now.horizon))
+        vars(now)["gamma"] = float(np.exp(-envs.world.step_seconds * envs.world.frame_skip / now.horizon))
     knobs = {name: schedules.value(value, progress) for name, value in map(_knob, config.knobs)}
     if knobs:
         envs.set_params(**knobs)

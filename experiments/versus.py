@@ -44,7 +44,25 @@ def player_of(name: str, envs: Any, runs_dir: str, checkpoint: str | None = None
     except InputError as error:
         raise InputError(f"{error}; or one of {', '.join(names)}, random") from error
     config = runs.read_config(run)
-    return Player(run.name, policy=load_policy(config, runs.find_checkpoint(run, checkpoint), envs))
+    policy = load_policy(config, runs.find_checkpoint(run, checkpoint), envs)
+    return Player(run.name, policy=policy, every=holds(config, envs))
+
+
+def holds(config: runs.RunConfig, envs: Any) -> int:
+    """Steps of a world for which a run's policy holds an action, as it did where it learned.
+
+    Raises:
+        InputError: the world's steps are too long for that.
+    """
+    theirs, ours = int(config.env_options.get("frame_skip", 1)), envs.world.frame_skip
+    if theirs % ours:
+        raise InputError(f"a policy that acts every {theirs} ticks can't play in steps of {ours}; use frame_skip 1")
+    return theirs // ours
+
+
+def tick_by_tick(options: dict[str, Any]) -> dict[str, Any]:
+    """An environment's options with steps of a tick, in which games are watched and people play."""
+    return {name: value for name, value in options.items() if name != "frame_skip"}
 
 
 def best_scripted(envs: Any) -> str:
@@ -121,7 +139,7 @@ def winner(episode: dict[str, Any], names: list[str]) -> str:
 def outcome(envs: Any, episode: dict[str, Any], names: list[str]) -> str:
     """A game's end in words: who won, when, and the kills where the world counts them."""
     who, steps = winner(episode, names), int(episode["l"][0])
-    seconds = round(steps * envs.world.step_seconds)
+    seconds = round(steps * envs.world.step_seconds * envs.world.frame_skip)
     clock = f"after {seconds // 60}:{seconds % 60:02}" if seconds else f"in {steps} steps"
     kills = ""
     if "kills" in episode:

@@ -205,15 +205,35 @@ def is_legal(state, params, seat):
 
 @rule
 def obey(state, params, index):
-    """Turns an illegal action into `STOP` and counts it; anything but `STOP` and `RECALL` ends a recall."""
+    """Turns an illegal action into `STOP` and counts it; anything but `STOP` and `RECALL` ends a recall.
+
+    An action that holds for several ticks keeps its target, whatever row it is in by now.
+    """
+    held = state.control[index] == 0 and (state.tick - 1) % params.hold[index] > 0
+    if held:
+        keep_target(state, index)
+    else:
+        state.held[index] = state.row[index, state.action[index, 1]]
     if not is_legal(state, params, index):
         state.action[index, 0] = np.int32(STOP)
-        state.illegal[index] += np.int32(1)
+        state.illegal[index] += np.int32(0 if held else 1)
     verb = state.action[index, 0]
     if verb == RECALL:
         state.recall[index] += np.int32(1)
     elif verb != STOP:
         state.recall[index] = np.int32(0)
+
+
+@rule
+def keep_target(state, seat):
+    """Finds the row of what the seat's action was aimed at; if it is gone, an action that is aimed ends."""
+    for row in range(state.row.shape[1]):
+        if state.row[seat, row] == state.held[seat]:
+            state.action[seat, 1] = np.int32(row)
+            return
+    verb = state.action[seat, 0]
+    if verb == ATTACK or CAST <= verb < WARD:
+        state.action[seat, 0] = np.int32(STOP)
 
 
 @rule

@@ -92,6 +92,7 @@ def return_hero(state, params, seat):
     state.health[unit] = state.max_health[unit]
     state.mana[seat] = state.max_mana[seat]
     state.recall[seat] = np.int32(0)
+    state.held[seat] = np.int32(-1)
     state.provoked[seat] = np.int32(0)
     state.facing_x[seat] = sign
     state.facing_y[seat] = real(0)

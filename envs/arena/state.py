@@ -155,6 +155,7 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("near", real, (*h, HOSTILE_ROWS)),  # scratch
         ("ways", i32, h),  # bit i: a step in direction i ends on free ground
         ("row", i32, (*h, size.rows)),  # slots of its table of targets, or -1
+        ("held", i32, h),  # slot that its last action was aimed at, or -1
         ("trait", real, (size.units, TRAITS)),
         ("fog", np.uint32, (2, fog_height)),  # bits that the team sees, in its own frame
         ("lit", np.uint32, (2, fog_height)),  # the part of it that its structures see
@@ -225,6 +226,7 @@ def params_dtype(size: Size) -> np.dtype:
         ("slot_y", real, slots),
         ("lineup", i32),  # FIXED, MIRROR or RANDOM
         ("heroes", i32, (2 * size.team_size,)),  # rows of the heroes' table under FIXED
+        ("hold", i32, (2 * size.team_size,)),  # ticks for which a caller's action holds
         ("kills_to_win", i32),  # 0: only the core counts
         ("first_wave", i32),
         ("wave_period", i32),
@@ -307,7 +309,7 @@ def partners(params: np.ndarray) -> np.ndarray:
 
 
 PLACES = ("x", "y", "vx", "vy", "home_x", "home_y", "facing_x", "facing_y", "spell_x", "spell_y", "known_x", "known_y")
-SLOT_NUMBERS = ("target", "shot_victim", "burner", "spell_victim", "row", "living", "sighted")
+SLOT_NUMBERS = ("target", "shot_victim", "burner", "spell_victim", "row", "held", "living", "sighted")
 
 
 def mirror(records: np.ndarray, params: np.ndarray) -> np.ndarray:

@@ -63,6 +63,7 @@ def arena(
     minutes: float = 20,
     randomize: float = 0.0,
     head_start: int = 0,
+    frame_skip: int = 1,
     **tunables: float,
 ) -> World:
     """Five heroes a side, three lanes; the team whose ancient falls loses. Seats 0-4 are the first team.
@@ -81,6 +82,8 @@ def arena(
         minutes: of game time until the engine truncates.
         randomize: how far units' numbers vary from world to world, a share of each (`envs.arena.randomize`).
         head_start: levels above `start_level` that heroes start with at most, drawn for each world.
+        frame_skip: ticks of 0.2 s that a step plays with the same action, which keeps its target; scripted players
+            act in each of them. (`set_params(hold=4)`: steps of a tick, of which every fourth takes a new action.)
         tunables: any other number of `params` by name, e.g. `reward_win=10.0` or `first_wave=0`.
 
     Raises:
@@ -101,6 +104,7 @@ def duel(
     minutes: float = 7,
     randomize: float = 0.0,
     head_start: int = 0,
+    frame_skip: int = 1,
     kills_to_win: int = 2,
     **tunables: float,
 ) -> World:
@@ -115,6 +119,7 @@ def duel(
         shopping: as `arena`'s.
         leveling: as `arena`'s.
         minutes: of game time until the engine truncates.
+        frame_skip: as `arena`'s.
         kills_to_win: kills that end the game; 0: only the tower does.
         tunables: any other number of `params` by name.
 
@@ -154,6 +159,7 @@ def _world(name: str, map: Map, team_size: int, options: dict[str, Any]) -> Worl
         statistics=STATISTICS,
         reward_terms=TERMS,
         max_episode_steps=round(options["minutes"] * MINUTE),
+        frame_skip=options["frame_skip"],
         draw=draw,
         draw_size=SCREEN,
         render_fps=15,
@@ -238,6 +244,7 @@ def _params(map: Map, size: Size, options: dict[str, Any]) -> np.ndarray:
         row[name] = value
     row["auto_shop"] = _by_script("shopping", options["shopping"])
     row["auto_learn"] = _by_script("leveling", options["leveling"])
+    row["hold"] = options["frame_skip"]
     levels = np.arange(data.MAX_LEVEL + 1)
     row["level_xp"] = np.maximum(levels - 1, 0) * 90 + np.maximum(levels - 1, 0) * np.maximum(levels - 2, 0) * 28
     row["lineup"], row["heroes"] = _lineup(options["lineup"], size.team_size)
@@ -282,7 +289,7 @@ def _validate(state: np.ndarray, params: np.ndarray, built: np.ndarray) -> None:
     for name in FIXED_TABLES:
         if not (params[name] == built[name][0]).all():
             raise ValueError(f"params.{name} is given by the map and the tables; it can't be changed in a built world")
-    for name, least in (("wave_period", 1), ("ward_period", 1), ("recall_ticks", 1)):
+    for name, least in (("hold", 1), ("wave_period", 1), ("ward_period", 1), ("recall_ticks", 1)):
         if (params[name] < least).any():
             raise ValueError(f"params.{name} must be {least} or more, got {params[name].min()}")
     _within("params.heroes", params["heroes"], 0, len(data.HEROES))

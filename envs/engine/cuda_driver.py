@@ -91,8 +91,16 @@ def drive(records, params_rows, {tables_}seats, mode, problem, {results}):
         for k in range(thread, {num_rows}, {threads}):
             seat = {seat_of_row}
             {take_action}
+            rewards[row + k] = real(0)
         {barrier}
-        advance(state, params, {tables_})
+        playing, ticks = True, 0
+        while playing:
+            advance(state, params, {tables_})
+            for k in range(thread, {num_rows}, {threads}):
+                rewards[row + k] += state.reward[{seat_of_row}]
+            ticks += 1
+            playing = ticks < params.frame_skip and (state.terminated | state.truncated) == 0
+            {barrier}
     elif mode != RESET or starts:
         for seat in range(thread, {num_seats}, {threads}):
             state.reward[seat] = real(0)
@@ -101,11 +109,12 @@ def drive(records, params_rows, {tables_}seats, mode, problem, {results}):
     done = mode != RESET and not starts and (state.terminated | state.truncated) != 0
     if mode != RESET:
         for k in range(thread, {num_rows}, {threads}):
-            rewards[row + k] = real(0) if starts else state.reward[{seat_of_row}]
+            if not plays:
+                rewards[row + k] = real(0)
             terminated[row + k] = not starts and state.terminated != 0
             truncated[row + k] = not starts and state.truncated != 0
             returns[row + k] = state.returns[{seat_of_row}] if done else real(0)
-            lengths[row + k] = state.tick if done else 0
+            lengths[row + k] = (state.tick + params.frame_skip - 1) // params.frame_skip if done else 0
             {write_statistics}
     {barrier}
     if done:

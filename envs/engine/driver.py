@@ -107,11 +107,19 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
         params = {params_row}
         row = world * {num_rows}
         starts = False
+        for k in range({num_rows}):
+            rewards[row + k] = real(0)
         if state.ended == PLAYING:
             for k in range({num_rows}):
                 seat = {seat_of_row}
                 {take_action}
-            advance(state, params, {tables_})
+            playing, ticks = True, 0
+            while playing:
+                advance(state, params, {tables_})
+                for k in range({num_rows}):
+                    rewards[row + k] += state.reward[{seat_of_row}]
+                ticks += 1
+                playing = ticks < params.frame_skip and (state.terminated | state.truncated) == 0
         else:
             starts = mode == NEXT_STEP
             for seat in range({num_seats}):
@@ -119,7 +127,6 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
             {clear_terms_in_tick}
         done = not starts and (state.terminated | state.truncated) != 0
         for k in range({num_rows}):
-            rewards[row + k] = real(0) if starts else state.reward[{seat_of_row}]
             terminated[row + k] = not starts and state.terminated != 0
             truncated[row + k] = not starts and state.truncated != 0
         if done:
@@ -127,7 +134,7 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
             state.ended = np.uint8(ENDED)
             for k in range({num_rows}):
                 returns[row + k] = state.returns[{seat_of_row}]
-                lengths[row + k] = state.tick
+                lengths[row + k] = (state.tick + params.frame_skip - 1) // params.frame_skip
                 {write_statistics}
             if mode == SAME_STEP or mode == CUT_ONLY:
                 if mode == SAME_STEP or state.terminated == 0:

@@ -151,6 +151,8 @@ class Records:
         for name, value in values.items():
             if name not in names:
                 raise ValueError(f"{self.world.name} has no param {name!r}; it has {', '.join(names)}")
+            if name == "frame_skip":
+                raise ValueError("frame_skip is an option of the world; make another one to change it")
             changed[name] = value
         self._validate(np.asarray(self.pull()), changed)
         self.params[...] = changed

@@ -143,6 +143,8 @@ class World:
     num_seats: int = 1
     max_episode_steps: int | Sequence[int] = 0
     """Ticks until the engine truncates; 0 is never; a sequence gives one a row of `params`."""
+    frame_skip: int = 1
+    """Ticks that a step plays with the same actions, fewer where the episode ends; their rewards are added up."""
     mask: Rule | None = None
     """Writes one seat's row of legal actions, `[M]` bool."""
     action_layout: ActionLayout | None = None
@@ -157,8 +159,8 @@ class World:
     reward_terms: tuple[str, ...] = ()
     """Names of the columns of the field `terms`, real `[num_seats, n]`, in which `step` notes what a reward is made of.
 
-    The engine sets `terms` to zero before each tick; `reset` must not touch it, so that an episode's last terms are
-    still there after SAME_STEP began the next one.
+    The engine sets `terms` to zero before each tick, so that after a step of several they are the last tick's; `reset`
+    must not touch it, so that an episode's last terms are still there after SAME_STEP began the next one.
     """
     draw: Callable[..., None] | None = None
     """`draw(canvas, state, params, tables)` paints one record; it never steps."""
@@ -193,6 +195,8 @@ class World:
             raise ValueError(
                 f"{self.name}: max_episode_steps must be 0 (no limit) or more, got {self.max_episode_steps}"
             )
+        if self.frame_skip < 1:
+            raise ValueError(f"{self.name}: frame_skip must be at least 1, got {self.frame_skip}")
         for key, table in self.tables.items():
             if table.ndim != 1:
                 raise ValueError(f"{self.name}: table {key!r} must be flat, got shape {table.shape}; use .ravel()")
@@ -312,11 +316,12 @@ def record_dtype(world: World) -> np.dtype:
 
 
 def param_records(world: World) -> np.ndarray:
-    """The rows of tunables `[R]`, with the engine's `max_episode_steps` behind the author's fields."""
+    """The rows of tunables `[R]`, with the engine's `max_episode_steps` and `frame_skip` behind the author's fields."""
     own = world.params if world.params is not None else np.zeros(1, np.dtype([]))
     own_fields = [(name, own.dtype[name]) for name in own.dtype.names or ()]
-    rows = np.zeros(len(own), np.dtype([*own_fields, ("max_episode_steps", np.int32)], align=True))
+    engine = [("max_episode_steps", np.int32), ("frame_skip", np.int32)]
+    rows = np.zeros(len(own), np.dtype([*own_fields, *engine], align=True))
     for name, _ in own_fields:
         rows[name] = own[name]
-    rows["max_episode_steps"] = world.max_episode_steps
+    rows["max_episode_steps"], rows["frame_skip"] = world.max_episode_steps, world.frame_skip
     return rows

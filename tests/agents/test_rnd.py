@@ -87,6 +87,7 @@ def test_a_resumed_run_is_the_run_that_did_not_stop() -> None:
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_a_way_that_pays_at_its_end_alone_is_found_by_curiosity_and_not_without(seed: int) -> None:
     """16 steps along cliffs, which lead back to the start: chance does not get to the goal, the only reward."""
+
     def worlds(num_envs: int) -> Any:
         return envs.make_vec("quintet/GridWorld-v0", num_envs, level="ledge", num_threads=1, seed=seed)
 

@@ -135,6 +135,36 @@ def test_an_illegal_action_is_a_counted_no_op() -> None:
     assert (env.state["x"][0, :1] == before[0, :1]).all()
 
 
+def test_an_action_that_holds_for_several_ticks_keeps_its_target() -> None:
+    from experiments.matches import random_legal
+
+    held, free = (envs.make_vec("quintet/Arena-v0", 4, seed=5, num_threads=1, frame_skip=skip) for skip in (3, 1))
+    obs, infos = held.reset()
+    free.reset()
+    rng, moved, lost = np.random.default_rng(1), 0, 0
+    for _ in range(400):
+        actions = random_legal(infos["action_mask"].numpy(), held.action_layout, rng)
+        obs, _, _, _, infos = held.step(actions)
+        actions = actions.reshape(4, 10, 3)
+        aim = np.take_along_axis(free.state["row"], actions[..., 1:2].astype(int), 2)[..., 0]
+        for tick in range(3):
+            if tick:
+                actions = free.state["action"].copy()
+                rows = (free.state["row"] == aim[..., None]).argmax(2)
+                seen = np.take_along_axis(free.state["row"], rows[..., None], 2)[..., 0] == aim
+                aimed = (actions[..., 0] == 2) | ((actions[..., 0] > 2) & (actions[..., 0] < 7))
+                moved += int((seen & aimed & (rows != actions[..., 1])).sum())
+                lost += int((~seen & aimed).sum())
+                actions[..., 1] = np.where(seen, rows, actions[..., 1])
+                actions[~seen & aimed, 0] = STOP
+            seen_now = free.step(actions.reshape(40, 3))[0]
+        assert torch.equal(obs, seen_now)  # pyright: ignore
+        for name in ("x", "y", "health", "target", "gold", "recall", "mana", "tick"):
+            assert (held.state[name] == free.state[name]).all(), name
+    assert moved > 10 and lost > 0, "no target changed its row, so nothing was shown"
+    assert held.state["illegal"].sum() == 0 < free.state["illegal"].sum()
+
+
 def test_a_saved_state_replays_byte_equal_and_a_damaged_one_is_refused() -> None:
     env = envs.make_vec("quintet/Arena-v0", 4, seed=5, num_threads=1, seats="all")
     env.set_control(np.full(10, 3))

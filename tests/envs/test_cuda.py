@@ -18,13 +18,14 @@ gpu = pytest.mark.gpu
 TICKS = {"quintet/Arena-v0": 2, "quintet/Duel-v0": 4}
 
 SIMULATED = """
-import sys, warnings
+import dataclasses, sys, warnings
 warnings.simplefilter("ignore")
 import torch, envs
+from envs.registration import load_world, registered_worlds
 
-name, ticks = sys.argv[1], int(sys.argv[2])
-options = {} if ticks < 10 else {"max_episode_steps": 7} if "CartPole" in name else {}
-host, device = envs.make_vec(name, 2, num_threads=1), envs.make_vec(name, 2, device="cuda")
+name, ticks, frame_skip = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+world = dataclasses.replace(load_world(registered_worlds()[name]), frame_skip=frame_skip)
+host, device = envs.make_vec(world, 2, num_threads=1), envs.make_vec(world, 2, device="cuda")
 assert torch.equal(host.reset(seed=3)[0], device.reset(seed=3)[0])
 host.action_space.seed(1)
 ends = 0
@@ -45,10 +46,10 @@ print("same", ends)
 """
 
 
-@pytest.mark.parametrize("name", WORLDS)
-def test_the_simulated_kernel_plays_as_the_cpu_does(name):
+@pytest.mark.parametrize(("name", "frame_skip"), [*((name, 1) for name in WORLDS), ("quintet/CartPole-v1", 3)])
+def test_the_simulated_kernel_plays_as_the_cpu_does(name, frame_skip):
     simulating = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "QUINTET_DEBUG": "1"}
-    arguments = [sys.executable, "-c", SIMULATED, name, str(TICKS.get(name, 60))]
+    arguments = [sys.executable, "-c", SIMULATED, name, str(TICKS.get(name, 60)), str(frame_skip)]
     done = subprocess.run(arguments, env=simulating, capture_output=True, text=True, timeout=600)
     assert done.stdout.startswith("same"), done.stderr[-2000:]
     if name == "quintet/CartPole-v1":

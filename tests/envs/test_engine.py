@@ -327,6 +327,36 @@ def test_a_time_limit_truncates_and_does_not_terminate() -> None:
         assert not terminated.any() and truncated.all() == (tick == 200)
 
 
+@pytest.mark.parametrize("name", ["quintet/CartPole-v1", "quintet/GridWorld-v0", "two_seats"])
+def test_a_step_of_several_ticks_is_those_ticks_until_the_episode_ends(name: str) -> None:
+    world = build(name)
+    skipping = envs.make_vec(replace(world, frame_skip=3), 6, seed=2, autoreset_mode="Disabled", num_threads=1)
+    plain = envs.make_vec(world, 6, seed=2, autoreset_mode="Disabled", num_threads=1)
+    assert torch.equal(skipping.reset()[0], plain.reset()[0])
+    skipping.action_space.seed(0)
+    lengths = np.zeros(plain.num_envs, np.int64)
+    for _ in range(50):
+        actions, total = skipping.action_space.sample(), torch.zeros(plain.num_envs)
+        over = plain.state["ended"].repeat(plain.num_seats) > 0
+        for _ in range(3):
+            obs, rewards, terminated, truncated, _ = plain.step(actions)
+            total += rewards
+        found, summed, *ends, infos = skipping.step(actions)
+        assert torch.equal(found, obs) and torch.equal(summed, total)  # pyright: ignore
+        assert torch.equal(ends[0], terminated) and torch.equal(ends[1], truncated)  # pyright: ignore
+        assert (plain.state["tick"] == skipping.state["tick"]).all()
+        ended = (ends[0] | ends[1]).numpy() & ~over  # pyright: ignore
+        if ended.any():
+            lengths[ended] = infos["episode"]["l"][ended]
+    over = plain.state["ended"].repeat(plain.num_seats) > 0
+    ticks = plain.state["tick"].repeat(plain.num_seats)[over]
+    assert over.any() and (lengths[over] == -(-ticks // 3)).all() and (lengths[~over] == 0).all()
+    with pytest.raises(ValueError, match="frame_skip is an option of the world; make another"):
+        plain.set_params(frame_skip=2)
+    with pytest.raises(ValueError, match="frame_skip must be at least 1, got 0"):
+        replace(world, frame_skip=0)
+
+
 def test_rows_are_seats_and_both_see_their_own_side() -> None:
     env = batch("two_seats", 3, seed=1)
     obs, infos = env.reset()

@@ -39,3 +39,21 @@ def test_a_policy_holds_its_team_alone() -> None:
     assert seen[0] == (3, True, True, True) and {one[2:] for one in seen[1:]} == {(False, False)}
     assert batch.state["illegal"].sum() == 0
     assert (batch.state["control"] == [0, 1]).all()
+
+
+def test_a_policy_that_acts_every_third_tick_plays_as_in_steps_of_three() -> None:
+    ends = []
+    for frame_skip, every in ((3, 1), (1, 3)):
+        batch = envs.make_vec(
+            "quintet/Duel-v0", 6, seed=2, num_threads=1, autoreset_mode="Disabled", frame_skip=frame_skip, minutes=3
+        )
+        torch.manual_seed(0)
+        layouts = (batch.action_layout, batch.obs_layout)
+        config = ppo.Config(memory="gru", memory_size=8, hidden_sizes=(8,))
+        policy = ppo.make_policy(batch.single_observation_space, batch.single_action_space, config, *layouts)
+        play(batch, Player("learner", policy=policy, every=every), EASY, seed=4)
+        ends.append({name: batch.state[name].copy() for name in ("tick", "won", "earned", "health", "x", "kills")})
+        assert batch.params.hold.tolist() == [[3, 3 // every]]
+    for name, values in ends[0].items():
+        assert (values == ends[1][name]).all(), name
+    assert len(set(ends[0]["tick"].tolist())) > 1

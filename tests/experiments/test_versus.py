@@ -77,7 +77,7 @@ def episode(won: int, lost: int) -> dict[str, Any]:
 
 
 def test_the_winner_is_named() -> None:
-    batch = SimpleNamespace(world=SimpleNamespace(step_seconds=0.2))
+    batch = SimpleNamespace(world=SimpleNamespace(step_seconds=0.2, frame_skip=1))
     names = ["a", "b"]
     assert versus.outcome(batch, episode(1, 0), names) == "a won after 1:00, kills 2:1"
     assert versus.outcome(batch, episode(0, 1), names) == "b won after 1:00, kills 2:1"
