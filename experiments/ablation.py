@@ -17,7 +17,7 @@ from typing import Any
 
 from experiments import flags, runs
 from experiments.bench import RESULTS
-from experiments.errors import InputError
+from experiments.errors import InputError, as_input_error
 from experiments.ratings import LEVEL_NAMES
 from experiments.report import check, due, quintet, run_all, settings_of, spread, train
 from experiments.worlds import EVALUATION_SEED
@@ -134,12 +134,11 @@ def _check(options: Options, arms: list[Arm]) -> None:
 def _read_results(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    try:
+    with as_input_error(ValueError, prefix=f"{path} is no file of results, move it or give another --out: "):
         results = json.loads(path.read_text())
-        assert all({"row", "settings", "seed", "games", "ratings"} <= set(one) for one in results)
-        return results
-    except (ValueError, TypeError, AssertionError) as error:
-        raise InputError(f"{path} holds no results of quintet ablation; move it away, or give another --out") from error
+    if not all({"row", "settings", "seed", "games", "ratings"} <= set(one) for one in results):
+        raise InputError(f"{path} holds results of another command; give another --out")
+    return results
 
 
 def _train(
