@@ -170,17 +170,20 @@ def look_ahead(steps: dict[str, Tensor], num_steps: int) -> tuple[dict[str, Tens
     get there, a terminated one has discount 0. Nothing of the next episode, nor of a fake step, enters it.
     """
     number = max(0, len(steps["rewards"]) - num_steps + 1)
-    spans = {name: values[:number].clone() for name, values in steps.items()}
-    for later in range(1, num_steps):
-        ahead = {name: values[later : later + number] for name, values in steps.items()}
-        goes_on = ~spans["ended"]
-        spans["rewards"] += torch.where(goes_on, spans["discounts"] * ahead["rewards"], 0)
-        spans["discounts"] *= torch.where(goes_on, ahead["discounts"], 1)
-        for name in {"next_obs", "next_mask"} & spans.keys():
-            wide = goes_on.view(*goes_on.shape, *[1] * (spans[name].dim() - 2))
-            spans[name] = torch.where(wide, ahead[name], spans[name])
-        spans["ended"] |= ahead["ended"]
-    return spans, {name: values[number:].clone() for name, values in steps.items()}
+    waiting = {name: values[number:].clone() for name, values in steps.items()}
+    spans = {name: values[:number] for name, values in steps.items()}
+    if not number:
+        return spans, waiting
+    ended, rewards, discounts = (steps[name].unfold(0, num_steps, 1) for name in ("ended", "rewards", "discounts"))
+    within = ended.cumsum(-1) - ended.long() == 0  # [number, N, num_steps]: before the end, or with it
+    discounts = torch.where(within, discounts, 1).cumprod(-1)
+    spans["rewards"] = rewards[..., 0] + (torch.where(within, rewards, 0)[..., 1:] * discounts[..., :-1]).sum(-1)
+    spans["discounts"] = discounts[..., -1]
+    rows = torch.arange(within.shape[1], device=within.device)
+    last = within.sum(-1) - 1 + torch.arange(number, device=within.device).unsqueeze(1)
+    for name in {"next_obs", "next_mask"} & spans.keys():
+        spans[name] = steps[name][last, rows]
+    return spans, waiting
 
 
 def _steps(rollout: Rollout, gamma: float) -> dict[str, Tensor]:
