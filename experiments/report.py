@@ -73,13 +73,19 @@ class Row:
         return " ".join((self.algorithm, self.env_id, *self.flags))
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether it is evaluated while it learns, and the best of it is what counts."""
+        return "--eval-every" in self.flags
+
+    @property
     def command(self) -> str:
         """What trains it, but for the seed."""
         return f"quintet train {self.name}"
 
     def settings(self) -> str | None:
         """A hash of all that is asked for but the seed; None where the environment lacks its extra here."""
-        return settings_of([self.algorithm, self.env_id, *self.flags], self.episodes)
+        played = [self.episodes, "of the best"] if self.keeps_best else self.episodes
+        return settings_of([self.algorithm, self.env_id, *self.flags], played)
 
 
 def main(argv: list[str]) -> int:
@@ -109,14 +115,14 @@ def check(options: Any, names: list[str]) -> None:
         raise InputError(f"--only {options.only!r} matches no row; there are: {'; '.join(names)}")
 
 
-def settings_of(words: list[str], games: int) -> str | None:
+def settings_of(words: list[str], games: Any) -> str | None:
     """A hash of what is asked for but the seed; None where the environment lacks its extra here.
 
     Fields that have their default don't count, so that results outlive the fields that are added later.
 
     Args:
         words: of `quintet train`.
-        games: episodes or games that a result is made of.
+        games: what a result is made of: how many episodes or games, and which.
     """
     from experiments.train import parse
 
@@ -213,16 +219,18 @@ def run_all(
 
 
 def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
-    """One run from the start of its process to its end, and the evaluation of its last checkpoint.
+    """One run from the start of its process to its end, and the evaluation of its last, or best, checkpoint.
 
     Raises:
         InputError: either failed, with what it said.
     """
+    end = [] if row.keeps_best else ["--eval-episodes", "0"]
     run, seconds = train(
-        ["train", row.algorithm, row.env_id, *row.flags, "--eval-episodes", "0", "--checkpoint-every", NEVER],
+        ["train", row.algorithm, row.env_id, *row.flags, *end, "--checkpoint-every", NEVER],
         seed, runs_dir / runs.folder_name(f"{row.name} {seed} {time.time_ns()}"),
     )  # fmt: skip
-    said, _ = quintet("evaluate", str(run), "--episodes", str(row.episodes), "--json")
+    chosen = ["--checkpoint", "best"] if row.keeps_best else []
+    said, _ = quintet("evaluate", str(run), "--episodes", str(row.episodes), "--json", *chosen)
     evaluation = json.loads(said)
     best = evaluation["deterministic"]
     kept = {name: best[name] for name in ("episodes", "mean", "low", "high", "min", "max")}
@@ -273,9 +281,10 @@ def table(rows: list[Row], results: list[dict]) -> str:
 
 
 PREFACE = """\
-Made by `quintet report`. Each seed is a run of the command with `--seed 1`, `--seed 2`, ..., whose last checkpoint then
-plays whole episodes with its best actions (`quintet evaluate`). The mean is that of the seeds' means, with half its 95%
-interval (Student's t over seeds); seconds are the processor's for one run, from the start of its process to the end."""
+Made by `quintet report`. Each seed is a run of the command with `--seed 1`, `--seed 2`, ..., whose last checkpoint, or
+with `--eval-every` the one that did best in other episodes while it learned, then plays whole episodes with its best
+actions (`quintet evaluate`). The mean is that of the seeds' means, with half its 95% interval (Student's t over seeds);
+seconds are the processor's for one run, from the start of its process to the end."""
 HEAD = "| command | seeds x episodes | return | worst seed | known | seconds |"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import report
+from experiments import report, runs
 
 ROWS = """
 [[Tables]]
@@ -76,3 +76,17 @@ def test_the_rows_that_are_kept_are_different_and_known_to_train() -> None:
     names = [row.name for row in report.read_rows()]
     assert len(set(names)) == len(names)
     assert all(row.settings() for row in report.read_rows() if row.group in ("Tables", "Classic control"))
+
+
+def test_a_row_that_is_evaluated_while_it_learns_counts_the_best_of_it(rows: Path, tmp_path: Path) -> None:
+    (last,) = run(tmp_path, "--only", "q *", "--seeds", "1")
+    rows.write_text(ROWS.format(steps=2000).replace('"64"]', '"64", "--eval-every", "500"]'))
+    (best,) = run(tmp_path, "--only", "q *", "--seeds", "1", "--runs-dir", str(tmp_path / "best"))
+    assert best["settings"] != last["settings"]
+    (folder,) = (tmp_path / "best").glob("*/*")
+    assert best["mean"] == evaluated(folder, "best") and runs.best_path(folder).is_file()
+
+
+def evaluated(folder: Path, checkpoint: str) -> float:
+    said, _ = report.quintet("evaluate", str(folder), "--episodes", "100", "--json", "--checkpoint", checkpoint)
+    return json.loads(said)["deterministic"]["mean"]
