@@ -14,7 +14,7 @@ def test_named_presets_and_flags_go_over_the_environment_s() -> None:
     words = ["dqn", "quintet/CartPole-v1", "--preset", "classic", "--preset=rainbow", "--batch-size", "17"]
     options, *_, config = parse(words)
     assert options.preset == ("classic", "rainbow")
-    assert (config.num_envs, config.n_steps, config.batch_size, config.buffer_size) == (1, 3, 17, 80_000)
+    assert (config.num_envs, config.n_steps, config.batch_size, config.buffer_size) == (1, 3, 17, 15_000)
     classic = parse(["dqn", "quintet/CartPole-v1", "--preset", "classic"])[-1]
     assert (classic.num_envs, classic.train_frequency, classic.n_steps, classic.tau) == (1, 1, 1, 1)
     with pytest.raises(InputError, match=r"--preset rainbov: presets/dqn.toml has no section"):
