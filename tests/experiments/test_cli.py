@@ -46,7 +46,7 @@ BAD = {
     "train ppo CartPole-v1 --hidden-sizes 0": "layers must be at least 1 wide, got hidden_sizes (0,)",
     "train ppo CartPole-v1 --activation wavy": "activation must be one of tanh, relu",
     "train dqn CartPole-v1 --total-timesteps 0": "total_timesteps must be at least 1, got 0",
-    "train dqn CartPole-v1 --buffer-size 100": "batch_size 128 is more than buffer_size 100",
+    "train dqn CartPole-v1 --buffer-size 100": "batch_size 256 is more than buffer_size 100",
     "train dqn CartPole-v1 --buffer-size 10000000000000": "a replay of 10,000,000,000,000 transitions takes",
     f"train q {GRID} --env.levl maze": "did you mean '--env.level'",
     f"train q {GRID} --env.level mase": "did you mean 'maze'",
