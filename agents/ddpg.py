@@ -256,6 +256,7 @@ class TrainState:
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
         self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
+        self.smooths_targets = config.target_noise != 0
         self.global_step = 0
         self.num_updates = 0
 
@@ -365,7 +366,7 @@ def update_critics(state: TrainState, batch: Transitions, config: Config) -> tup
     """One step towards r + gamma * Q_target(s', actor_target(s')); returns values `[critics, B]` and the loss `[]`."""
     with torch.no_grad():
         next_actions = state.target_policy(batch.next_obs)
-        if isinstance(config.target_noise, Tensor) or config.target_noise:
+        if state.smooths_targets:
             noise = torch.randn(next_actions.shape, generator=state.generator, device=next_actions.device)
             cut = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
             next_actions = next_actions.add_(cut).clamp_(-1, 1)

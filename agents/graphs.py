@@ -36,8 +36,16 @@ class Graphs:
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, Any]] = {}
         self._numbers: dict[str, torch.Tensor] = {}
 
-    def run(self, name: str, function: Callable[[], T], version: int = 0) -> T:
-        """What the function gives; replayed, if this version of it was recorded under this name before."""
+    def run(self, name: str, function: Callable[[], T], version: int = 0, after: str = "") -> T:
+        """What the function gives; replayed, if this version of it was recorded under this name before.
+
+        Args:
+            name: of the function.
+            function: what to do.
+            version: a number that changes when what was recorded holds no more.
+            after: the name of a function whose results this one takes. It is recorded after that one: before, those
+                results lie elsewhere each time.
+        """
         if not self.enabled:
             return function()
         if self._versions.setdefault(name, version) != version:
@@ -45,7 +53,7 @@ class Graphs:
             self._recorded.pop(name, None)
         if name not in self._recorded:
             self._calls[name] = self._calls.get(name, 0) + 1
-            if self._calls[name] <= WARM_UP:
+            if self._calls[name] <= WARM_UP or (after and after not in self._recorded):
                 return function()
             self._recorded[name] = self._record(function)
         graph, result = self._recorded[name]
@@ -73,7 +81,7 @@ class Graphs:
             return config
         found = copy.copy(config)
         for name in schedules.scheduled(type(config)):
-            number = self._numbers.setdefault(name, torch.zeros((), device=self.device))
+            number = self._numbers.setdefault(name, torch.zeros((), dtype=torch.float64, device=self.device))
             number.fill_(getattr(config, name))
             vars(found)[name] = number
         return found

@@ -423,7 +423,7 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
     """
     records, weights, version = torch.zeros(0), None, state.collector.owners.version
     for _ in range(config.update_epochs):
-        records, weights = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), version)
+        records, weights = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), version, "estimate")
         if config.target_kl and float(distributed.mean(records[3], weights)) > config.target_kl:
             break
     weight = None if batch.weight is None else batch.weight.flatten()

@@ -15,13 +15,16 @@ import numpy as np
 import torch
 
 from envs.engine.compile import driver_file, fingerprint
-from envs.engine.cuda_driver import cuda_source, launch_shape
+from envs.engine.cuda_driver import cuda_source, launch_shape, max_registers
 from envs.engine.driver import constants
 from envs.engine.rules import Rule, World
 
 NEEDED = "numba-cuda, which the extra brings: pip install 'quintet[cuda]'"
 
 _LOADED: dict[str, Any] = {}
+
+if not hasattr(np, "row_stack"):  # NumPy 2.5 has dropped what numba-cuda 0.30 names when it loads
+    np.row_stack = np.vstack  # pyright: ignore
 
 
 def require() -> None:
@@ -102,16 +105,32 @@ def select(device: torch.device) -> torch.device:
 
 def _driver(world: World) -> Any:
     """The compiled kernel, which keeps what it compiles on disk, beside the CPU's."""
-    from numba import config, cuda
+    from numba import config
 
     config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # pyright: ignore[reportAttributeAccessIssue]
     source, rules = cuda_source(world)
     digest = fingerprint(world, source, rules)
     if digest not in _LOADED:
         path, cached = driver_file(f"{world.name}-cuda", digest, source)
-        jit = cuda.jit if simulated() else cuda.jit(cache=cached, lto=False)
-        _LOADED[digest] = namespace(world, rules, jit, path)["drive"]
+
+        def kernel(function: Callable[..., Any]) -> Any:
+            limit = {"max_registers": registers} if (registers := max_registers(world)) else {}
+            return jit(function, cache=cached, **limit)
+
+        _LOADED[digest] = namespace(world, rules, kernel, path)["drive"]
     return _LOADED[digest]
+
+
+def jit(function: Callable[..., Any], **options: Any) -> Any:
+    """A function compiled for CUDA, without link-time optimisation: that would fuse what `unfused` keeps apart.
+
+    (numba-cuda 0.30 forgets `lto=False` where it is used as a decorator with options.)
+    """
+    from numba import cuda
+
+    if simulated():
+        return cuda.jit(function, device=options.get("device", False))
+    return cuda.jit(function, lto=False, **options)
 
 
 def namespace(world: World, rules: dict[str, Rule], kernel: Callable[..., Any], path: Path) -> dict[str, Any]:
@@ -121,7 +140,10 @@ def namespace(world: World, rules: dict[str, Rule], kernel: Callable[..., Any], 
     spec = importlib.util.spec_from_file_location(f"quintet_{path.parent.name}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    device = cuda.jit(device=True, **({} if simulated() else {"forceinline": True, "lto": False}))
+
+    def device(function: Callable[..., Any]) -> Any:
+        return jit(function, device=True, forceinline=True)
+
     vars(module).update(constants(world) | rules | {"cuda": cuda, "device": device, "kernel": kernel})
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

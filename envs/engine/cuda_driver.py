@@ -1,11 +1,15 @@
 """The loops round a world's rules on a GPU, as source: what `cuda.py` compiles.
 
-One kernel plays a step. Where a world has phases that run over an index, a block of threads plays it: the threads
-share out the indices of a phase, and a barrier stands between phases. Other worlds have a thread each.
+One kernel plays a step. Where a world has phases that run over an index, a warp plays it: its threads share out the
+indices of a phase. A block has several such worlds, and a barrier between phases keeps them all at the same one, so
+that a multiprocessor fetches a phase's code once for all of them: each on its own, four fifths of the time went by in
+waiting for instructions (a megabyte of them; measured on an H200). Worlds that don't take part in what the others of
+their block do, such as a reset, come along with the thread number IDLE. Worlds without such phases have a thread each.
 """
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from gymnasium import spaces
 
@@ -15,17 +19,24 @@ from envs.engine.rules import Phases, Rule, World, arguments, phases
 WARP = 32
 """Threads that play a world together. More of them would wait for each other, and, as the registers of a
 multiprocessor hold only so many threads, fewer worlds would run at a time."""
+WARPS = 16
+"""Worlds of a block, at most, where each has a warp."""
+REGISTERS = 65536
+"""Of a multiprocessor."""
 BLOCK = 64
 """Threads of a block where each has a world of its own."""
+MULTIPROCESSORS = 132
+"""Of an H100 or H200: with few worlds blocks are smaller, so that all have work."""
 
 TEMPLATE = '''\
 """The CUDA driver of {name}, written by envs.engine.cuda."""
 
+IDLE = np.int32(1 << 20)  # the number of a thread whose world sits out what others of its block do
+
 
 @device
-def begin(state, params, {tables_}):
+def begin(state, params, {tables_}thread):
     """Starts the record's current episode."""
-    thread = {thread}
     {make_tables}
     if thread == 0:
         state.tick = np.int32(0)
@@ -42,9 +53,8 @@ def begin(state, params, {tables_}):
 
 
 @device
-def advance(state, params, {tables_}):
+def advance(state, params, {tables_}thread):
     """Plays one tick."""
-    thread = {thread}
     {make_tables}
     if thread == 0:
         state.tick += np.int32(1)
@@ -63,78 +73,76 @@ def advance(state, params, {tables_}):
 
 
 @device
-def show(state, params, {tables_}seats, row, obs_rows, mask_rows):
+def show(state, params, {tables_}thread, seats, row, obs_rows, mask_rows):
     """Writes the observations and masks of the caller's seats, from `row` on."""
-    thread = {thread}
     {make_tables}
     {show}
 
 
 @kernel
 def drive(records, params_rows, {tables_}seats, mode, problem, {results}):
-    """Steps a world a block, or a thread; under RESET starts those marked and shows all.
+    """Steps a world a warp, or a thread; under RESET starts those marked and shows all.
 
     `problem[0]` becomes the number of rows less the first whose action is outside the space, where there is one; the
     world takes that action as the nearest that is inside.
     """
-    world, thread = {world_and_thread}
-    if world >= records.shape[0]:
-        return
+    world, own = {world_and_thread}
+    here = world < records.shape[0]
+    world = min(world, records.shape[0] - 1)
     state = records[world]
     params = params_rows[state.param]
     row = world * {num_rows}
     ended = state.ended
-    plays = mode != RESET and ended == PLAYING
-    starts = ended == MARKED if mode == RESET else mode == NEXT_STEP and ended != PLAYING
+    plays = here and mode != RESET and ended == PLAYING
+    starts = here and (ended == MARKED if mode == RESET else mode == NEXT_STEP and ended != PLAYING)
     {barrier}
-    if plays:
+    thread = own if plays else IDLE
+    for k in range(thread, {num_rows}, {threads}):
+        seat = {seat_of_row}
+        {take_action}
+        rewards[row + k] = real(0)
+    thread = own if here and not plays and (mode != RESET or starts) else IDLE
+    for seat in range(thread, {num_seats}, {threads}):
+        state.reward[seat] = real(0)
+        {clear_terms}
+    {barrier}
+    playing, ticks = plays, 0
+    while {any_playing}:
+        thread = own if playing else IDLE
+        advance(state, params, {tables_}thread)
         for k in range(thread, {num_rows}, {threads}):
-            seat = {seat_of_row}
-            {take_action}
+            rewards[row + k] += state.reward[{seat_of_row}]
+        ticks += 1
+        playing = playing and ticks < params.frame_skip and (state.terminated | state.truncated) == 0
+    done = here and mode != RESET and not starts and (state.terminated | state.truncated) != 0
+    thread = own if here and mode != RESET else IDLE
+    for k in range(thread, {num_rows}, {threads}):
+        if not plays:
             rewards[row + k] = real(0)
-        {barrier}
-        playing, ticks = True, 0
-        while playing:
-            advance(state, params, {tables_})
-            for k in range(thread, {num_rows}, {threads}):
-                rewards[row + k] += state.reward[{seat_of_row}]
-            ticks += 1
-            playing = ticks < params.frame_skip and (state.terminated | state.truncated) == 0
-            {barrier}
-    elif mode != RESET or starts:
-        for seat in range(thread, {num_seats}, {threads}):
-            state.reward[seat] = real(0)
-            {clear_terms_unplayed}
-        {barrier}
-    done = mode != RESET and not starts and (state.terminated | state.truncated) != 0
-    if mode != RESET:
-        for k in range(thread, {num_rows}, {threads}):
-            if not plays:
-                rewards[row + k] = real(0)
-            terminated[row + k] = not starts and state.terminated != 0
-            truncated[row + k] = not starts and state.truncated != 0
-            returns[row + k] = state.returns[{seat_of_row}] if done else real(0)
-            lengths[row + k] = (state.tick + params.frame_skip - 1) // params.frame_skip if done else 0
-            {write_statistics}
+        terminated[row + k] = not starts and state.terminated != 0
+        truncated[row + k] = not starts and state.truncated != 0
+        returns[row + k] = state.returns[{seat_of_row}] if done else real(0)
+        lengths[row + k] = (state.tick + params.frame_skip - 1) // params.frame_skip if done else 0
+        {write_statistics}
+    shows = done and (mode == SAME_STEP or mode == CUT_ONLY and state.terminated == 0)
+    if {any_shows}:
+        show(state, params, {tables_}own if shows else IDLE, seats, row, final_obs, mask)
     {barrier}
     if done:
-        if thread == 0:
+        if own == 0:
             state.ended = np.uint8(ENDED)
         starts = mode == SAME_STEP or mode == CUT_ONLY
-        if mode == SAME_STEP or mode == CUT_ONLY and state.terminated == 0:
-            show(state, params, {tables_}seats, row, final_obs, mask)
-    {barrier}
-    if starts:
-        if thread == 0:
+    if {any_starts}:
+        if starts and own == 0:
             state.episode += np.int32(1)
         {barrier}
-        begin(state, params, {tables_})
-    show(state, params, {tables_}seats, row, obs, mask)
+        begin(state, params, {tables_}own if starts else IDLE)
+    show(state, params, {tables_}own if here else IDLE, seats, row, obs, mask)
 '''
 
 
-def plays_by_block(world: World) -> bool:
-    """Whether a block of threads plays a world; else one thread does."""
+def plays_by_warp(world: World) -> bool:
+    """Whether a warp plays a world; else one thread does."""
     return _widest(world) > 1
 
 
@@ -142,29 +150,42 @@ def _widest(world: World) -> int:
     return max(extent for part in (world.reset, world.step, world.observe) for _, extent in phases(part))
 
 
-def launch_shape(world: World, num_worlds: int) -> tuple[int, int]:
+def launch_shape(world: World, num_worlds: int) -> tuple[int, int | tuple[int, int]]:
     """Blocks and threads of a block for so many worlds."""
-    return (num_worlds, WARP) if plays_by_block(world) else (-(-num_worlds // BLOCK), BLOCK)
+    if not plays_by_warp(world):
+        return -(-num_worlds // BLOCK), BLOCK
+    warps = min(max(num_worlds // MULTIPROCESSORS, 1), WARPS)
+    return -(-num_worlds // warps), (WARP, warps)
+
+
+def max_registers(world: World) -> int | None:
+    """Registers a thread, so that a multiprocessor's suffice for a whole block."""
+    return REGISTERS // (WARP * WARPS) if plays_by_warp(world) else None
 
 
 def cuda_source(world: World) -> tuple[str, dict[str, Rule]]:
     """The driver's source, and the rules it calls by the names it calls them."""
     rules: dict[str, Rule] = {}
-    block, fields = plays_by_block(world), shared_fields(world)
-    threads = WARP if block else 1
-    barrier = "cuda.syncthreads()" if block else "pass"
+    warp, fields = plays_by_warp(world), shared_fields(world)
+    threads = WARP if warp else 1
+    barrier = "cuda.syncthreads()" if warp else "pass"
+    anyone = "cuda.syncthreads_or(np.int32({0})) != 0" if warp else "{0}"
+    own = (
+        "cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y, cuda.threadIdx.x"
+        if warp
+        else "cuda.grid(1), np.int32(0)"
+    )
     source = TEMPLATE.format(
         **fields,
         barrier=barrier,
         threads=threads,
-        thread="cuda.threadIdx.x" if block else "0",
-        world_and_thread="cuda.blockIdx.x, cuda.threadIdx.x" if block else "cuda.grid(1), 0",
+        world_and_thread=own,
+        **{f"any_{name}": anyone.format(name) for name in ("playing", "shows", "starts")},
         reset=_in_turn(rules, world.reset, threads, barrier),
         step=_in_turn(rules, world.step, threads, barrier),
-        show=_show(rules, world, threads, fields["num_rows"], fields["seat_of_row"]),
-        clear_terms=_clear_terms(world, 8),
-        clear_terms_unplayed=_clear_terms(world, 12),
-        write_statistics=write_statistics(world, fields["seat_of_row"], 12, " if done else np.float32(0)"),
+        show=_show(rules, world, threads, fields, barrier),
+        clear_terms=_clear_terms(world),
+        write_statistics=write_statistics(world, fields["seat_of_row"], 8, " if done else np.float32(0)"),
         take_action=_take_action(world.action_space),
     )
     return source, rules
@@ -181,25 +202,24 @@ def _in_turn(rules: dict[str, Rule], declared: Phases, threads: int, barrier: st
     return _indented(lines, 4)
 
 
-def _show(rules: dict[str, Rule], world: World, threads: int, num_rows: str, seat_of_row: str) -> str:
+def _show(rules: dict[str, Rule], world: World, threads: int, fields: dict[str, Any], barrier: str) -> str:
     """Calls of the phases of `observe`, and of `mask`, for each row."""
-    lines: list[str] = []
+    num_rows, seat_of_row, lines = fields["num_rows"], fields["seat_of_row"], list[str]()
     for function, extent in phases(world.observe):
         row, index = ("job // " + str(extent), [f"    index = job % {extent}"]) if extent > 1 else ("job", [])
         lines += [f"for job in range(thread, {num_rows} * {extent}, {threads}):", f"    k = {row}", *index]
         lines += [f"    seat = {seat_of_row}", f"    obs = {obs_row(world)}", f"    {call(rules, function)}"]
+        lines.append(barrier)
     if world.mask is not None:
         lines += [f"for k in range(thread, {num_rows}, {threads}):", f"    seat = {seat_of_row}"]
         lines += ["    mask = mask_rows[row + k]", f"    {call(rules, world.mask)}"]
     return _indented(lines, 4)
 
 
-def _clear_terms(world: World, indent: int) -> str:
+def _clear_terms(world: World) -> str:
     if not world.reward_terms:
         return ""
-    return _indented(
-        (f"for term in range({len(world.reward_terms)}):", "    state.terms[seat, term] = real(0)"), indent
-    )
+    return _indented((f"for term in range({len(world.reward_terms)}):", "    state.terms[seat, term] = real(0)"), 8)
 
 
 def _take_action(space: spaces.Space) -> str:
@@ -217,7 +237,7 @@ def _take_action(space: spaces.Space) -> str:
             f"        choice = {inside}",
             f"    state.action[seat{'' if lone else ', part'}] = {kept}",
         ),
-        12,
+        8,
     )
 
 

@@ -16,16 +16,20 @@ from envs.registration import load_world, registered_worlds
 WORLDS = sorted(name for name in registered_worlds() if name.startswith("quintet/"))
 gpu = pytest.mark.gpu
 TICKS = {"quintet/Arena-v0": 2, "quintet/Duel-v0": 4}
+PROBE = "tests.probe_worlds:two_seats"
+"""A world that a warp plays, with short games."""
 
 SIMULATED = """
 import dataclasses, sys, warnings
 warnings.simplefilter("ignore")
 import torch, envs
+from envs.engine import cuda_driver
 from envs.registration import load_world, registered_worlds
 
-name, ticks, frame_skip = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-world = dataclasses.replace(load_world(registered_worlds()[name]), frame_skip=frame_skip)
-host, device = envs.make_vec(world, 2, num_threads=1), envs.make_vec(world, 2, device="cuda")
+name, ticks, frame_skip, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+cuda_driver.WARPS, cuda_driver.MULTIPROCESSORS = 2, 1
+world = dataclasses.replace(load_world(registered_worlds().get(name, name)), frame_skip=frame_skip)
+host, device = envs.make_vec(world, count, num_threads=1), envs.make_vec(world, count, device="cuda")
 assert torch.equal(host.reset(seed=3)[0], device.reset(seed=3)[0])
 host.action_space.seed(1)
 ends = 0
@@ -38,7 +42,7 @@ for tick in range(ticks):
     if "action_mask" in infos:
         assert torch.equal(infos["action_mask"], told["action_mask"]), tick
     if "episode" in infos:
-        ends += 1
+        ends += int(infos["_episode"].sum())
         assert torch.equal(infos["final_obs"], told["final_obs"])
         for key, value in infos["episode"].items():
             assert torch.equal(value, told["episode"][key]), key
@@ -46,14 +50,25 @@ print("same", ends)
 """
 
 
-@pytest.mark.parametrize(("name", "frame_skip"), [*((name, 1) for name in WORLDS), ("quintet/CartPole-v1", 3)])
-def test_the_simulated_kernel_plays_as_the_cpu_does(name, frame_skip):
+def simulated(name, frame_skip=1, count=2):
+    """Plays a world in numba's simulator beside the CPU, two worlds a block; returns how many rows' episodes ended."""
     simulating = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "QUINTET_DEBUG": "1"}
-    arguments = [sys.executable, "-c", SIMULATED, name, str(TICKS.get(name, 60)), str(frame_skip)]
+    arguments = [sys.executable, "-c", SIMULATED, name, str(TICKS.get(name, 60)), str(frame_skip), str(count)]
     done = subprocess.run(arguments, env=simulating, capture_output=True, text=True, timeout=600)
     assert done.stdout.startswith("same"), done.stderr[-2000:]
+    return int(done.stdout.split()[1])
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_simulated_kernel_plays_as_the_cpu_does(name):
+    ended = simulated(name)
     if name == "quintet/CartPole-v1":
-        assert int(done.stdout.split()[1]) > 0, "no episode ended, so nothing was said of autoreset"
+        assert ended > 0, "no episode ended, so nothing was said of autoreset"
+
+
+@pytest.mark.parametrize(("name", "frame_skip"), [("quintet/CartPole-v1", 3), (PROBE, 1), (PROBE, 3)])
+def test_worlds_of_a_block_end_apart(name, frame_skip):
+    assert 0 < simulated(name, frame_skip, count=5) < 5 * 60
 
 
 SLOWLY = [("quintet/Arena-v0", (8, 0)), ("quintet/Duel-v0", (9, 0))]

@@ -1,0 +1,106 @@
+"""What is recorded and replayed learns as plain calls do; on a CPU, with tapes for graphs (tests/tape.py)."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+import envs
+from agents import ddpg, dqn, horizon, ppo
+from agents.graphs import Graphs
+from tests.tape import TapedGraphs, noted
+
+PPO = ppo.Config(num_envs=16, num_steps=8, num_minibatches=2, update_epochs=2, total_timesteps=16 * 8 * 7)
+
+
+def prepared(module, name, config, count, recorded, monkeypatch):
+    """Worlds and a state whose horizons are of fixed operations, with numbers in tensors as on a GPU."""
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    monkeypatch.setattr(module, "Graphs", TapedGraphs if recorded else Graphs)
+    worlds = envs.make_vec(name, count, num_threads=1)
+    worlds.step = noted(worlds.step)
+    worlds.set_params(max_episode_steps=13)
+    state = module.TrainState(worlds, replace(config, num_envs=worlds.num_envs, cuda_graphs=recorded))
+    for optimizer in ("optimizer", "actor_optimizer", "critic_optimizer"):
+        if hasattr(state, optimizer):
+            getattr(state, optimizer)._learning_rate = torch.tensor(getattr(state, optimizer).learning_rate)
+    if hasattr(state, "replay"):
+        state.replay.filled = torch.zeros((), dtype=torch.float64)
+    return worlds, state
+
+
+def weights_of(state):
+    return torch.cat([value.flatten().float() for value in state.policy.state_dict().values()])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("quintet/CartPole-v1", {"normalize_obs": True, "normalize_reward": True, "gamma": "linear:0.9:0.99"}),
+        ("quintet/CartPole-v1", {"memory": "lstm", "memory_size": 8, "segment_steps": 4, "ent_coef": "linear:0.01:0"}),
+        ("quintet/CartPole-v1", {"update_epochs": 3, "target_kl": 0.002, "learning_rate": 0.01}),
+        ("quintet/Pendulum-v1", {"update_epochs": 4}),
+        ("quintet/Duel-v0", {"network": "entities", "entity_size": 8, "team_size": 2, "shared_trunk": True}),
+    ],
+)
+def test_recorded_iterations_of_ppo_are_those_of_plain_calls(name, options, monkeypatch):
+    found = []
+    for recorded in (True, False):
+        count = 8 if "Duel" in name else 16
+        worlds, state = prepared(ppo, name, replace(PPO, **options), count, recorded, monkeypatch)
+        metrics = list(ppo.learn(worlds, replace(PPO, **options), state))
+        assert {"collect", "estimate", "epoch"} <= state.graphs._recorded.keys() if recorded else True
+        found.append((weights_of(state), metrics))
+    (weights, metrics), (expected, others) = found
+    assert torch.equal(weights, expected)
+    for one, other in zip(metrics, others, strict=True):
+        assert one == pytest.approx(other, nan_ok=True, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": "lstm", "memory_size": 8, "segment_steps": 4}])
+def test_recorded_iterations_beside_opponents_are_those_of_plain_calls(options, monkeypatch):
+    found = []
+    for recorded in (True, False):
+        config = replace(PPO, num_envs=16, **options)
+        _, state = prepared(ppo, "quintet/Duel-v0", config, 8, recorded, monkeypatch)
+        rollout, now, metrics, games = ppo.new_rollout(state, config), ppo.at(config, 0.0), [], 0
+        for iteration in range(12):
+            if iteration % 4 == 0:
+                played = [copy.deepcopy(state.policy).eval() for _ in range(1 + iteration // 8)]
+                owner = torch.zeros(16, dtype=torch.int64)
+                owner[8:] = torch.arange(8) % 2 * (torch.arange(8) // 2 % len(played) + 1)
+                state.collector.set_opponents(played, owner)
+            metrics.append(ppo.iterate(state, rollout, now))
+            games += sum(int((players > 0)[ended].sum()) for players, ended, _ in state.collector.pop_games())
+        assert games > 4
+        found.append((weights_of(state), metrics, games))
+    (weights, metrics, games), (expected, others, theirs) = found
+    assert games == theirs
+    assert torch.equal(weights, expected)
+    for one, other in zip(metrics, others, strict=True):
+        assert one == pytest.approx(other, nan_ok=True, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"prioritized": True, "double": True, "head": "quantile", "n_steps": 3}])
+def test_recorded_updates_of_dqn_are_those_of_plain_calls(options, monkeypatch):
+    config = dqn.Config(total_timesteps=800, learning_starts=128, buffer_size=500, batch_size=32, **options)
+    found = []
+    for recorded in (True, False):
+        worlds, state = prepared(dqn, "quintet/CartPole-v1", config, 8, recorded, monkeypatch)
+        list(dqn.learn(worlds, config, state))
+        found.append(weights_of(state))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"twin_critics": True, "target_noise": 0.2, "policy_delay": 2}, {"ou_theta": 0.15}]
+)
+def test_recorded_updates_of_ddpg_are_those_of_plain_calls(options, monkeypatch):
+    config = ddpg.Config(total_timesteps=800, learning_starts=128, buffer_size=500, batch_size=32, **options)
+    found = []
+    for recorded in (True, False):
+        worlds, state = prepared(ddpg, "quintet/Pendulum-v1", config, 8, recorded, monkeypatch)
+        list(ddpg.learn(worlds, config, state))
+        found.append(weights_of(state))
+    assert torch.equal(*found)
