@@ -1,26 +1,32 @@
 """`quintet bench gpu`: worlds alone, with a policy acting, and with PPO learning, on a GPU, over the number of worlds.
 
-A figure is the slope of agent-steps over time after the first tenth, kernels compiled and graphs recorded before.
-Beside it stands the floor: the time that the bytes to be moved, or the operations to be done, take at the rates that
-this machine reaches with a large copy and a large matrix product.
+Worlds alone are played at random, with legal actions where there are masks, and ("scripted") by their best scripted
+player in every seat. Games of worlds that have scripted players begin one after another, so that all stages of a game
+are there. A figure is the slope of agent-steps over time after the first tenth, kernels compiled and graphs recorded
+before. Beside it stands the floor: the time that the bytes to be moved, or the operations to be done, take at the
+rates that this machine reaches with a large copy and a large matrix product.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from envs.registration import did_you_mean
-from experiments.bench import RESULTS, machine, write
+from experiments.bench import RESULTS as FOLDER
+from experiments.bench import machine, write
 from experiments.errors import InputError, as_input_error
 
-TIERS = ("code", "simulation", "inference", "training", "solve")
+TIERS = ("code", "simulation", "scripted", "inference", "training", "solve")
 SOLVED = 475.0
 HORIZON = 16
 """Steps of each world in a call."""
+GROUPS, EACH = 32, 33
+"""Of worlds, whose games begin at different times, and their size."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Options:
     world: tuple[str, ...] = tuple(case.world for case in CASES)
     """Which of the worlds."""
     tier: tuple[str, ...] = TIERS
-    """Which of: code (the kernels' registers, no GPU needed), simulation, inference, training, solve."""
+    """Which of: code (the kernels' registers, no GPU needed), simulation, scripted, inference, training, solve."""
     counts: tuple[int, ...] = ()
     """Numbers of worlds; by default each world's own."""
     epochs: tuple[int, ...] = (1, 4)
@@ -59,13 +65,16 @@ class Options:
     """Keep a horizon's observations in bfloat16."""
     compile: bool = False
     """Learn through a network that torch.compile made."""
+    apart: int = 112
+    """Ticks from the first reset of a group of worlds to that of the next of 32 groups, where there are scripted
+    players."""
     seconds: float = 3.0
     """A figure takes."""
     device: str = "cuda"
     """cuda, or cpu to try it out."""
     turns: int = 1
     """Times that all is measured; the best counts."""
-    out: str = str(RESULTS / "bench_gpu.json")
+    out: str = str(FOLDER / "bench_gpu.json")
     """File that the figures are written to; a picture goes beside it."""
 
 
@@ -80,7 +89,7 @@ def main(options: Options) -> None:
     document: dict[str, Any] = {"machine": machine() | _gpu(options), "options": asdict(options)}
     if "code" in options.tier:
         document["code"] = [code_of(case) for case in cases]
-    if set(options.tier) & {"simulation", "inference", "training"}:
+    if set(options.tier) & {"simulation", "scripted", "inference", "training"}:
         document["rates"] = rates(options)
         document["figures"] = [figure for case in cases for figure in sweep(case, options, document["rates"])]
     if "solve" in options.tier:
@@ -182,7 +191,7 @@ def sweep(case: Case, options: Options, reached: dict[str, float]) -> list[dict[
 
     found = []
     for count in options.counts or case.counts:
-        for tier, epochs in tiers(options):
+        for tier, epochs in tiers(options, case.world):
             best: dict[str, Any] = {}
             for _ in range(options.turns):
                 if options.device != "cpu":
@@ -201,9 +210,13 @@ def sweep(case: Case, options: Options, reached: dict[str, float]) -> list[dict[
     return found
 
 
-def tiers(options: Options) -> list[tuple[str, int]]:
+def tiers(options: Options, world: str) -> list[tuple[str, int]]:
     """What is measured, with passes over the data."""
-    found = [(tier, 0) for tier in ("simulation", "inference") if tier in options.tier]
+    from envs.registration import load_world, registered_worlds
+
+    known = ("simulation", "scripted", "inference")
+    known = known if load_world(registered_worlds()[world]).scripted_levels else ("simulation", "inference")
+    found = [(tier, 0) for tier in known if tier in options.tier]
     return found + [("training", epochs) for epochs in options.epochs if "training" in options.tier]
 
 
@@ -223,10 +236,14 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
     )  # fmt: skip
     state = ppo.TrainState(worlds, config, options.device)
     rollout = ppo.new_rollout(state, config)
-    if tier == "simulation":
-        worlds.action_space.seed(0)
-        actions = [torch.as_tensor(worlds.action_space.sample()).to(options.device) for _ in range(HORIZON)]
-        work = lambda: state.graphs.run("play", lambda: _play(worlds, actions, rollout))  # noqa: E731
+    level = worlds.world.scripted_levels if tier == "scripted" else 0
+    if worlds.world.scripted_levels:
+        set_out(state.collector, midgame(case.world, options.device, options.apart), level)
+    if tier in ("simulation", "scripted"):
+        choose = at_random(worlds)
+        still = choose(None)
+        chooses = (lambda mask: still) if level else choose
+        work = lambda: state.graphs.run("play", lambda: play(worlds, chooses, rollout))  # noqa: E731
     elif tier == "inference":
         work = lambda: state.graphs.run("collect", lambda: ppo.collect(state, rollout))  # noqa: E731
     else:
@@ -241,9 +258,73 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
     }  # fmt: skip
 
 
-def _play(worlds: Any, actions: list[Any], rollout: Any) -> None:
-    for t, chosen in enumerate(actions):
-        worlds.step(chosen, out=rollout._outs[t])
+def play(worlds: Any, choose: Callable[[Any], Any], rollout: Any) -> None:
+    """A horizon of steps, with actions that are chosen for masks."""
+    masks = rollout._rows["action_mask"]
+    if masks[0] is not None:
+        masks[0].copy_(masks[-1])
+    for t, out in enumerate(rollout._outs):
+        worlds.step(choose(masks[t]), out=out)
+
+
+def at_random(worlds: Any) -> Callable[[Any], Any]:
+    """What draws actions for masks, by torch's own generator on the worlds' device; without masks always the same."""
+    import torch
+
+    worlds.action_space.seed(0)
+    drawn = torch.as_tensor(worlds.action_space.sample()).to(worlds.device)
+    layout = worlds.action_layout
+    if layout is None:
+        return lambda mask: drawn
+    kinds = [torch.tensor(part, device=worlds.device) for part in layout.kinds]
+    rows = torch.arange(worlds.num_envs, device=worlds.device)
+
+    def choose(mask: Any) -> Any:
+        if mask is None:
+            return torch.zeros_like(drawn)
+        chances = torch.rand(mask.shape, device=mask.device) * mask
+        first, later = chances[:, : layout.sizes[0]].argmax(1), chances[:, layout.sizes[0] :]
+        actions = [first]
+        for its_kinds, size in zip(kinds, layout.sizes[1:], strict=True):
+            count = int(max(layout.kinds[len(actions) - 1])) + 1
+            blocks, later = later[:, : count * size].unflatten(1, (count, size)), later[:, count * size :]
+            kind = its_kinds[first]
+            actions.append(torch.where(kind >= 0, blocks[rows, kind.clamp(min=0)].argmax(1), 0))
+        return torch.stack(actions, dim=1)
+
+    return choose
+
+
+@cache
+def midgame(world: str, device: str, apart: int) -> Any:
+    """Records of worlds that their best scripted players play, groups of them begun one after another, `[n, bytes]`."""
+    import envs
+    from envs.engine.vector import RESULTS
+
+    worlds = envs.make_vec(world, GROUPS * EACH, device=device)
+    worlds.set_control(np.full(worlds.num_seats, worlds.world.scripted_levels))
+    worlds.reset(seed=0)
+    numbers, still = np.arange(worlds.num_worlds) % GROUPS, at_random(worlds)(None)
+    *seen, infos = worlds.step(still)
+    out = dict(zip(RESULTS, (*seen, infos["action_mask"]), strict=True))
+    for group in range(GROUPS):
+        for _ in range(apart):
+            worlds.step(still, out=out)
+        worlds.reset(options={"reset_mask": np.repeat(numbers == group, worlds.num_seats)})
+    return worlds._records.buffers[0].view(worlds.num_worlds, -1)
+
+
+def set_out(collector: Any, records: Any, level: int) -> None:
+    """Puts worlds where the records are, over and over, with a future of their own each; `level` plays on, 0: rows."""
+    import torch
+
+    worlds = collector.envs
+    own, numbers = worlds._records, torch.arange(worlds.num_worlds, device=records.device)
+    own.buffers[0].view(worlds.num_worlds, -1).copy_(records[numbers % len(records)])
+    own.field("key").view(torch.int64).add_(numbers)
+    for name in ("control", "next_control"):
+        own.field(name).fill_(level)
+    collector._receive(*worlds.observe())
 
 
 def floor(figure: dict[str, Any], reached: dict[str, float]) -> dict[str, Any]:
@@ -254,7 +335,7 @@ def floor(figure: dict[str, Any], reached: dict[str, float]) -> dict[str, Any]:
     acting, two when judging, six in a pass.
     """
     obs, seats = figure["obs_bytes"], figure["rows"] / figure["worlds"]
-    acts, learns = figure["tier"] != "simulation", figure["tier"] == "training"
+    acts, learns = figure["tier"] in ("inference", "training"), figure["tier"] == "training"
     moved = 2 * figure["record_bytes"] / seats + obs * (1 + acts + learns * (1 + 3 * figure["epochs"]))
     done = figure["parameters"] * (2 * acts + learns * (2 + 6 * figure["epochs"]))
     least = max(moved / reached["bytes"], done / reached["operations"])

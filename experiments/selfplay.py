@@ -330,8 +330,8 @@ def record_games(state: TrainState) -> int:
     """Tells the pool how the learner's games against past versions ended, on all ranks; returns how many there were."""
     results, names = [], state.playing()
     for owner, ended, episode in state.ppo.collector.pop_games():
-        by_world = owner.reshape(-1, state.num_seats)
-        won, lost = (episode[name].reshape(-1, state.num_seats) for name in ("won", "lost"))
+        ended, by_world = ended.cpu(), owner.cpu().reshape(-1, state.num_seats)
+        won, lost = (torch.as_tensor(episode[name]).cpu().reshape(-1, state.num_seats) for name in ("won", "lost"))
         for world in (ended.reshape(-1, state.num_seats)[:, 0] & (by_world > 0).any(1)).nonzero().flatten().tolist():
             seat = int((by_world[world] == 0).nonzero()[0])
             points = 0.5 + 0.5 * float(won[world, seat] - lost[world, seat])

@@ -341,14 +341,13 @@ def way(state, params, tables, unit, team, landmark, obs, at):
 
 
 @rule
-def observe_heroes(state, params, seat, obs):
-    """The groups "enemies" and "allies": a row for each, oneself first among the allies."""
+def observe_heroes(state, params, seat, index, obs):
+    """A row each of the groups "enemies" and "allies"; oneself is first among the allies."""
     size = params.team_size
     team = team_of(params, seat)
     at = NUM_WORLD + NUM_SELF
-    for rank in range(size):
-        observe_enemy(state, params, seat, (1 - team) * size + rank, obs, at + rank * NUM_HERO)
-        observe_ally(state, params, seat, team * size + (seat + rank) % size, obs, at + (size + rank) * NUM_HERO)
+    observe_enemy(state, params, seat, (1 - team) * size + index, obs, at + index * NUM_HERO)
+    observe_ally(state, params, seat, team * size + (seat + index) % size, obs, at + (size + index) * NUM_HERO)
 
 
 @rule
@@ -396,46 +395,44 @@ def place(state, params, seat, x, y, obs, at):
 
 
 @rule
-def observe_units(state, params, seat, obs):
-    """The groups "hostile" and "own_creeps"."""
-    me, first = unit_of(params, seat), 2 * params.team_size
-    at = NUM_WORLD + NUM_SELF + first * NUM_HERO
-    for row in range(HOSTILE_ROWS + OWN_ROWS):
-        unit = state.row[seat, first + row]
-        if unit < 0:
-            for i in range(NUM_UNIT):
-                obs[at + i] = real(0)
-        else:
-            obs[at] = real(1)
-            place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
-            obs[at + 4] = flag(state.target[unit] == me)
-            obs[at + 5] = flag(state.health[unit] <= state.damage[me])
-            obs[at + 6] = health_share(state, unit)
-            obs[at + 7] = real(state.health[unit]) * HEALTH
-            for i in range(TRAITS):
-                obs[at + 8 + i] = state.trait[unit, i]
-        at += NUM_UNIT
+def observe_units(state, params, seat, index, obs):
+    """A row of the groups "hostile" and "own_creeps"."""
+    first = 2 * params.team_size
+    at = NUM_WORLD + NUM_SELF + first * NUM_HERO + index * NUM_UNIT
+    unit = state.row[seat, first + index]
+    if unit < 0:
+        for i in range(NUM_UNIT):
+            obs[at + i] = real(0)
+        return
+    me = unit_of(params, seat)
+    obs[at] = real(1)
+    place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
+    obs[at + 4] = flag(state.target[unit] == me)
+    obs[at + 5] = flag(state.health[unit] <= state.damage[me])
+    obs[at + 6] = health_share(state, unit)
+    obs[at + 7] = real(state.health[unit]) * HEALTH
+    for i in range(TRAITS):
+        obs[at + 8 + i] = state.trait[unit, i]
 
 
 @rule
-def observe_structures(state, params, seat, obs):
-    """The groups "siege" and "home"."""
-    me, team = unit_of(params, seat), team_of(params, seat)
-    first = 2 * params.team_size + HOSTILE_ROWS + OWN_ROWS
+def observe_structures(state, params, seat, index, obs):
+    """A row of the groups "siege" and "home"."""
+    units = 2 * params.team_size + HOSTILE_ROWS + OWN_ROWS
     at = NUM_WORLD + NUM_SELF + 2 * params.team_size * NUM_HERO + (HOSTILE_ROWS + OWN_ROWS) * NUM_UNIT
-    for row in range(SIEGE_ROWS + HOME_ROWS):
-        unit = state.row[seat, first + row]
-        if unit < 0:
-            for i in range(NUM_STRUCTURE):
-                obs[at + i] = real(0)
-        else:
-            health = state.health[unit] if row >= SIEGE_ROWS else state.known_health[unit]
-            obs[at] = real(1)
-            place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
-            obs[at + 4] = flag(sees(state, team, unit) and state.target[unit] == me)
-            obs[at + 5] = real(health) / real(state.max_health[unit])
-            obs[at + 6] = real(health) * HEALTH
-            obs[at + 7] = real(state.open[unit])
-            for i in range(TRAITS - 1):
-                obs[at + 8 + i] = state.trait[unit, i]
-        at += NUM_STRUCTURE
+    at += index * NUM_STRUCTURE
+    unit = state.row[seat, units + index]
+    if unit < 0:
+        for i in range(NUM_STRUCTURE):
+            obs[at + i] = real(0)
+        return
+    me, team = unit_of(params, seat), team_of(params, seat)
+    health = state.health[unit] if index >= SIEGE_ROWS else state.known_health[unit]
+    obs[at] = real(1)
+    place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
+    obs[at + 4] = flag(sees(state, team, unit) and state.target[unit] == me)
+    obs[at + 5] = real(health) / real(state.max_health[unit])
+    obs[at + 6] = real(health) * HEALTH
+    obs[at + 7] = real(state.open[unit])
+    for i in range(TRAITS - 1):
+        obs[at + 8 + i] = state.trait[unit, i]

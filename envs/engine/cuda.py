@@ -109,12 +109,12 @@ def _driver(world: World) -> Any:
 
     config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # pyright: ignore[reportAttributeAccessIssue]
     source, rules = cuda_source(world)
-    digest = fingerprint(world, source, rules)
+    limit = {"max_registers": registers} if (registers := max_registers(world)) else {}
+    digest = fingerprint(world, f"{source}{limit}", rules)
     if digest not in _LOADED:
         path, cached = driver_file(f"{world.name}-cuda", digest, source)
 
         def kernel(function: Callable[..., Any]) -> Any:
-            limit = {"max_registers": registers} if (registers := max_registers(world)) else {}
             return jit(function, cache=cached, **limit)
 
         _LOADED[digest] = namespace(world, rules, kernel, path)["drive"]

@@ -21,8 +21,8 @@ WARP = 32
 multiprocessor hold only so many threads, fewer worlds would run at a time."""
 WARPS = 16
 """Worlds of a block, at most, where each has a warp."""
-REGISTERS = 65536
-"""Of a multiprocessor."""
+REGISTERS = 128
+"""Of a thread, at most, where a warp plays a world: 16 worlds fit into a multiprocessor's 65,536."""
 BLOCK = 64
 """Threads of a block where each has a world of its own."""
 MULTIPROCESSORS = 132
@@ -159,8 +159,8 @@ def launch_shape(world: World, num_worlds: int) -> tuple[int, int | tuple[int, i
 
 
 def max_registers(world: World) -> int | None:
-    """Registers a thread, so that a multiprocessor's suffice for a whole block."""
-    return REGISTERS // (WARP * WARPS) if plays_by_warp(world) else None
+    """Registers that a thread may have; None: as many as it likes."""
+    return REGISTERS if plays_by_warp(world) else None
 
 
 def cuda_source(world: World) -> tuple[str, dict[str, Rule]]:
@@ -206,8 +206,8 @@ def _show(rules: dict[str, Rule], world: World, threads: int, fields: dict[str, 
     """Calls of the phases of `observe`, and of `mask`, for each row."""
     num_rows, seat_of_row, lines = fields["num_rows"], fields["seat_of_row"], list[str]()
     for function, extent in phases(world.observe):
-        row, index = ("job // " + str(extent), [f"    index = job % {extent}"]) if extent > 1 else ("job", [])
-        lines += [f"for job in range(thread, {num_rows} * {extent}, {threads}):", f"    k = {row}", *index]
+        index = [f"    index = job % {extent}"] if "index" in arguments(function) else []
+        lines += [f"for job in range(thread, {num_rows} * {extent}, {threads}):", f"    k = job // {extent}", *index]
         lines += [f"    seat = {seat_of_row}", f"    obs = {obs_row(world)}", f"    {call(rules, function)}"]
         lines.append(barrier)
     if world.mask is not None:

@@ -97,9 +97,8 @@ class Records:
 
     def mark(self, selected: np.ndarray) -> None:
         """Has the worlds of a bool `[num_worlds]` begin their next episode when they are shown."""
-        self.pull()["ended"][selected] = MARKED
+        self.field("ended")[torch.as_tensor(selected, device=self.buffers[0].device)] = MARKED
         self.begun = True
-        self.push()
 
     def save(self) -> dict[str, Any]:
         """A copy of all bytes, and a hash of what they mean."""
@@ -154,9 +153,10 @@ class Records:
             if name == "frame_skip":
                 raise ValueError("frame_skip is an option of the world; make another one to change it")
             changed[name] = value
-        self._validate(np.asarray(self.pull()), changed)
+        self._validate(np.asarray(self.state), changed)  # from a GPU as last seen: to fetch all would take long
         self.params[...] = changed
-        self.push()
+        if not self.on_host:
+            self.buffers[1].copy_(self._param_bytes)
 
     def set_control(self, control: Any) -> None:
         """Who plays each seat; see `WorldVectorEnv.set_control`."""
@@ -167,8 +167,7 @@ class Records:
         absent = sorted(set(range(self.world.num_seats)) - set(self.seats))
         if levels and (control[:, absent] == 0).any():
             raise ValueError(f"seats {absent} have no row of the caller's, so control there must be a scripted level")
-        state = self.pull()
-        state["next_control"] = control
-        unbegun = state["tick"] == 0
-        state["control"][unbegun] = control[unbegun]
-        self.push()
+        chosen = torch.tensor(control, device=self.buffers[0].device)
+        self.field("next_control").copy_(chosen)
+        now = self.field("control")
+        now.copy_(torch.where(self.field("tick").unsqueeze(1) == 0, chosen, now))

@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
+import envs
+from agents.rollout import Collector
 from experiments import bench_gpu
 from experiments.cli import main
 
@@ -21,6 +24,21 @@ def test_every_tier_is_measured_written_and_drawn(tmp_path, capsys):
     assert document["code"][0]["spills"] == 0
     assert out.with_suffix(".png").stat().st_size > 5000
     assert "CartPole" in capsys.readouterr().out
+
+
+def test_worlds_with_scripted_players_are_measured_in_all_stages_of_a_game(tmp_path):
+    out = tmp_path / "bench.json"
+    words = "bench gpu --device cpu --world quintet/Duel-v0 --counts 70 --precision float32 --seconds 0.05 --apart 3"
+    assert main([*words.split(), "--tier", "simulation", "scripted", "--out", str(out)]) == 0
+    figures = json.loads(out.read_text())["figures"]
+    assert [figure["tier"] for figure in figures] == ["simulation", "scripted"]
+    assert all(figure["steps_per_second"] > 0 for figure in figures)
+    games = bench_gpu.midgame("quintet/Duel-v0", "cpu", 3)
+    worlds = envs.make_vec("quintet/Duel-v0", 2200, num_threads=1)
+    bench_gpu.set_out(Collector(worlds), games, 0)
+    ticks = worlds.state["tick"]
+    assert len(games) == 1056 and len(np.unique(ticks)) == 32 and ticks.max() == 31 * 3
+    assert len(np.unique(worlds.state["key"])) == 2200 and not worlds.state["control"].any()
 
 
 def test_the_floor_counts_bytes_and_operations():
