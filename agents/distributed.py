@@ -118,17 +118,17 @@ def average_gradients(grad: Tensor, count: float | Tensor) -> None:
     torch.div(weighted[:-1], weighted[-1], out=grad)
 
 
-def moments(values: Tensor) -> tuple[Any, Tensor, Tensor]:
+def moments(values: Tensor, weights: Tensor | None = None) -> tuple[Any, Tensor, Tensor]:
     """Number, mean and variance (of the whole population) of the rows `[n, ...]` of all ranks.
 
     Mean and variance of no rows are 0. Of several ranks all three are float64 and the same to the bit everywhere,
     merged in the ranks' order (Chan et al., "Updating formulae and a pairwise algorithm for computing sample
-    variances", 1979).
+    variances", 1979). Weights `[n]`, each 0 or 1, say which rows count; None: all.
     """
     count, zeros = len(values), values.new_zeros(values.shape[1:])
-    if size() == 1:
+    if size() == 1 and weights is None:
         return (count, values.mean(0), values.var(0, correction=0)) if count else (0, zeros, zeros)
-    total, mean, var = _merged([_packed(values.reshape(count, zeros.numel()))])
+    total, mean, var = _merged([_packed(values.reshape(count, zeros.numel()), weights)])
     return total[0, 0], mean.view_as(zeros), var.view_as(zeros)
 
 

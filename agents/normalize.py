@@ -57,20 +57,15 @@ class RunningNorm(nn.Module):
             values: `[B, *shape]`.
             valid: bool `[B]`: which of them count.
         """
-        values = values.double()
-        if valid is not None:
-            values = values[valid]
-        number, mean, var = distributed.moments(values)
-        if number == 0:
-            return
+        number, mean, var = distributed.moments(values.double(), valid)
         if self.tied is not None:
             own_mean, mean = mean, _shared(mean, self.tied)
             var = _shared(var + (own_mean - mean).square(), self.tied)
         total = self.count + number
+        share = number / total.clamp(min=1)
         delta = mean - self.mean
-        squares = self.var * self.count + var * number + delta.square() * self.count * number / total
-        self.mean += delta * number / total
-        self.var.copy_(squares / total)
+        self.var.copy_(self.var + (var - self.var) * share + delta.square() * share * (1 - share))
+        self.mean += delta * share
         self.count.copy_(total)
         self.shift.copy_(self.mean)
         self.scale.copy_((self.var + 1e-8).rsqrt())

@@ -13,6 +13,9 @@ from torch.utils._pytree import tree_flatten
 
 from agents.graphs import Graphs
 
+WAITING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+INDEXING = (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default)
+
 _TAPES: list["Tape"] = []
 
 
@@ -35,7 +38,9 @@ class Tape(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = function(*args, **kwargs)
-        assert function is not torch.ops.aten._local_scalar_dense.default, "what is recorded asks for a number"
+        assert function not in WAITING, f"what is recorded waits for the device in {function}"
+        chosen = [one for one in tree_flatten(args[1:])[0] if isinstance(one, torch.Tensor) and one.dtype == torch.bool]
+        assert function not in INDEXING or not chosen, "what is recorded asks how many of a mask are true"
         kept = [one for one in tree_flatten(result)[0] if isinstance(one, torch.Tensor)]
 
         def again() -> None:

@@ -22,7 +22,6 @@ from envs.arena.state import (
     WARD,
 )  # fmt: skip
 from envs.arena.units import (
-    distance2,
     first_unit,
     is_creep,
     is_free,
@@ -36,6 +35,7 @@ from envs.arena.waves import free_ward
 from envs.engine import ActionLayout, real, rule
 
 NUM_ABILITIES, HERO = data.NUM_ABILITIES, data.HERO
+SELF, AROUND, FRIEND = data.SELF, data.AROUND, data.FRIEND
 HOSTILE_REACH2, OWN_REACH2 = real(12 * 12), real(9 * 9)
 FAR = real(1e9)
 
@@ -55,8 +55,10 @@ def action_layout(num_verbs: int, num_rows: int) -> ActionLayout:
 def find_targets(state, params, index):
     """Fills a hero's table: enemy heroes, itself, its mates, the nearest hostile units, own creeps and structures."""
     unit, team = unit_of(params, index), team_of(params, index)
+    x, y = state.x[unit], state.y[unit]
     for other in range(params.units):
-        state.d2[index, other] = distance2(state, unit, other)
+        dx, dy = state.x[other] - x, state.y[other] - y
+        state.d2[index, other] = dx * dx + dy * dy
     size = params.team_size
     for rank in range(size):
         enemy = first_unit(params, 1 - team) + rank
@@ -66,10 +68,11 @@ def find_targets(state, params, index):
     find_hostile(state, index, team, 2 * size)
     find_own(state, params, index, team, 2 * size + HOSTILE_ROWS)
     first = 2 * size + HOSTILE_ROWS + OWN_ROWS
-    nearest = nearest_structure(state, params, index, 1 - team, -1)
+    nearest, second = nearest_structures(state, params, index, 1 - team)
     state.row[index, first] = nearest
-    state.row[index, first + 1] = nearest_structure(state, params, index, 1 - team, nearest)
-    state.row[index, first + SIEGE_ROWS] = nearest_structure(state, params, index, team, -1)
+    state.row[index, first + 1] = second
+    nearest, second = nearest_structures(state, params, index, team)
+    state.row[index, first + SIEGE_ROWS] = nearest
 
 
 @rule
@@ -93,14 +96,17 @@ def find_own(state, params, seat, team, first):
 
 
 @rule
-def nearest_structure(state, params, seat, faction, but):
-    """The nearest standing structure of a team apart from the slot `but`, or -1."""
-    best, nearest = np.int32(-1), FAR
+def nearest_structures(state, params, seat, faction):
+    """The two nearest standing structures of a team, or -1."""
+    best, nearest, other, farther = np.int32(-1), FAR, np.int32(-1), FAR
     start = first_unit(params, faction) + params.team_size
     for unit in range(start, start + params.structures):
-        if state.health[unit] > 0 and state.d2[seat, unit] < nearest and unit != but:
-            best, nearest = np.int32(unit), state.d2[seat, unit]
-    return best
+        d2 = state.d2[seat, unit] if state.health[unit] > 0 else FAR
+        if d2 < nearest:
+            best, nearest, other, farther = np.int32(unit), d2, best, nearest
+        elif d2 < farther:
+            other, farther = np.int32(unit), d2
+    return best, other
 
 
 @rule
@@ -264,9 +270,11 @@ def write_mask(state, params, seat, mask):
 
 @rule
 def mask_ability(state, params, seat, mask, number, first):
-    """Marks the rows that a ready ability may be aimed at: heroes and hostile units."""
-    ability = ability_of(state, seat, number)
-    for row in range(2 * params.team_size + HOSTILE_ROWS):
+    """Marks the rows that a ready ability may be aimed at: oneself, mates, or enemy heroes and hostile units."""
+    ability, size = ability_of(state, seat, number), params.team_size
+    aim = params.ability_aim[ability]
+    alone, friendly = aim == SELF or aim == AROUND, aim == FRIEND
+    for row in range(size if alone or friendly else 0, size + 1 if alone else 2 * size + HOSTILE_ROWS):
         target = state.row[seat, row]
         if target >= 0 and can_aim(state, params, seat, ability, target):
             mask[first + row] = True

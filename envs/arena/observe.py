@@ -21,6 +21,7 @@ from envs.arena.state import (
     HOME_ROWS,
     HOSTILE_ROWS,
     LOOK,
+    NEWS,
     NUM_DIRECTIONS,
     NUM_ITEMS,
     OWN_ROWS,
@@ -37,7 +38,9 @@ HERO, NUM_HEROES, NUM_ABILITIES, MAX_LEVEL = data.HERO, len(data.HEROES), data.N
 BARRACKS, BOSS, BEAST, WARD, RANGED = data.BARRACKS, data.BOSS, data.BEAST, data.WARD, data.RANGED
 TOWER_1 = data.TOWER_1
 CELL, HEALTH, MANA, DAMAGE = real(1 / 16), real(1 / 1000), real(1 / 500), real(1 / 100)
-TICK, GOLD, SECONDS_30, MINUTE = real(1 / 50), real(1 / 1000), real(1 / 150), real(1 / 300)
+TICK, GOLD, SECONDS_30 = real(1 / 50), real(1 / 1000), real(1 / 150)
+TENTH, SIXTH, HALF, QUARTER = real(1 / 10), real(1 / 6), real(1 / 2), real(1 / 4)
+ARMOR, SHIELD, LAST_HITS, LEVEL = real(1 / 20), real(1 / 200), real(1 / 50), real(1 / data.MAX_LEVEL)
 
 
 class Feature(NamedTuple):
@@ -197,7 +200,7 @@ def reset_traits(state, params, index):
     """What a row says of a unit or structure at all times."""
     kind = params.slot_kind[index]
     if is_structure(kind):
-        state.trait[index, 0] = real(kind - TOWER_1 + 1) / real(4) if kind < BARRACKS else real(0)
+        state.trait[index, 0] = real(kind - TOWER_1 + 1) * QUARTER if kind < BARRACKS else real(0)
         state.trait[index, 1] = flag(kind == BARRACKS)
         state.trait[index, 2] = flag(params.slot_rank[index] == params.core)
         state.trait[index, 3] = real(0)
@@ -217,14 +220,14 @@ def describe_hero(state, params, index):
     look[index, 0] = health_share(state, unit)
     look[index, 1] = real(state.health[unit]) * HEALTH
     look[index, 2] = real(state.mana[index]) / real(max(state.max_mana[index], 1))
-    look[index, 3] = real(state.level[index]) / real(MAX_LEVEL)
+    look[index, 3] = real(state.level[index]) * LEVEL
     look[index, 4] = real(state.damage[unit]) * DAMAGE
-    look[index, 5] = state.reach[unit] / real(6)
+    look[index, 5] = state.reach[unit] * SIXTH
     look[index, 6] = state.speed[unit]
-    look[index, 7] = real(state.armor[unit]) / real(20)
-    look[index, 8] = real(state.stun[unit]) / real(10)
-    look[index, 9] = real(state.slow[unit]) / real(10)
-    look[index, 10] = real(state.shield[unit]) / real(200)
+    look[index, 7] = real(state.armor[unit]) * ARMOR
+    look[index, 8] = real(state.stun[unit]) * TENTH
+    look[index, 9] = real(state.slow[unit]) * TENTH
+    look[index, 10] = real(state.shield[unit]) * SHIELD
     look[index, 11] = flag(state.spell[index] >= 0 or state.recall[index] > 0)
     for row in range(NUM_HEROES):
         look[index, 12 + row] = flag(row == hero)
@@ -248,32 +251,40 @@ def reset_known(state, params, index):
 
 
 @rule
-def observe_world(state, params, seat, obs):
-    """The group "world"."""
-    team = team_of(params, seat)
+def describe_world(state, params, index):
+    """What the group "world" says to a team."""
+    team, news = index, state.news
     own, enemy = first_unit(params, team) + params.team_size, first_unit(params, 1 - team) + params.team_size
     core = params.core - params.team_size
-    obs[0] = real(state.tick) / real(max(params.max_episode_steps, 1))
-    obs[1] = real(state.team_kills[team]) / real(10)
-    obs[2] = real(state.team_kills[1 - team]) / real(10)
-    obs[3] = standing(state, params, own)
-    obs[4] = standing(state, params, enemy)
-    obs[5] = health_share(state, own + core)
-    obs[6] = real(state.known_health[enemy + core]) / real(state.max_health[enemy + core])
-    obs[7] = flag(params.boss > 0 and state.boss_back == 0)
-    obs[8] = real(max(state.boss_back - state.tick, 0)) * SECONDS_30 if params.boss > 0 else real(0)
-    obs[9] = real(state.might[team]) * SECONDS_30
-    obs[10] = real(state.might[1 - team]) * SECONDS_30
-    obs[11] = real(state.wards[team]) / real(WARDS)
-    obs[12] = real((state.tick - params.first_wave) % params.wave_period) / real(params.wave_period)
+    news[team, 0] = real(state.tick) / real(max(params.max_episode_steps, 1))
+    news[team, 1] = real(state.team_kills[team]) * TENTH
+    news[team, 2] = real(state.team_kills[1 - team]) * TENTH
+    news[team, 3] = standing(state, params, own)
+    news[team, 4] = standing(state, params, enemy)
+    news[team, 5] = health_share(state, own + core)
+    news[team, 6] = real(state.known_health[enemy + core]) / real(state.max_health[enemy + core])
+    news[team, 7] = flag(params.boss > 0 and state.boss_back == 0)
+    news[team, 8] = real(max(state.boss_back - state.tick, 0)) * SECONDS_30 if params.boss > 0 else real(0)
+    news[team, 9] = real(state.might[team]) * SECONDS_30
+    news[team, 10] = real(state.might[1 - team]) * SECONDS_30
+    news[team, 11] = real(state.wards[team]) / real(WARDS)
+    news[team, 12] = real((state.tick - params.first_wave) % params.wave_period) / real(params.wave_period)
     for lane in range(3):
-        obs[13 + lane] = real(0)
-        obs[16 + lane] = real(0)
+        news[team, 13 + lane] = real(0)
+        news[team, 16 + lane] = real(0)
     for i in range(params.structures):
         if params.slot_kind[own + i] == BARRACKS:
             lane = params.slot_lane[own + i]
-            obs[13 + lane] = flag(state.health[own + i] > 0)
-            obs[18 - lane] = flag(state.health[enemy + i] > 0)
+            news[team, 13 + lane] = flag(state.health[own + i] > 0)
+            news[team, 18 - lane] = flag(state.health[enemy + i] > 0)
+
+
+@rule
+def observe_world(state, params, seat, obs):
+    """The group "world"."""
+    team = team_of(params, seat)
+    for i in range(NEWS):
+        obs[i] = state.news[team, i]
 
 
 @rule
@@ -303,15 +314,15 @@ def observe_self(state, params, tables, seat, obs):
     obs[at + 5] = real(state.gold[seat]) * GOLD
     item = wanted_item(state, params, seat)
     obs[at + 6] = real(max(params.item_cost[item] - state.gold[seat], 0)) * GOLD if item >= 0 else real(0)
-    obs[at + 7] = real(state.wait[unit]) / real(10)
+    obs[at + 7] = real(state.wait[unit]) * TENTH
     obs[at + 8] = real(state.burn[unit]) * DAMAGE
     obs[at + 9] = real(state.recall[seat]) / real(params.recall_ticks)
     obs[at + 10] = real(state.respawn[seat]) * SECONDS_30
     obs[at + 11] = flag(at_shop(state, params, seat))
-    obs[at + 12] = real(state.kills[seat]) / real(10)
-    obs[at + 13] = real(state.deaths[seat]) / real(10)
-    obs[at + 14] = real(state.assists[seat]) / real(10)
-    obs[at + 15] = real(state.last_hits[seat]) / real(50)
+    obs[at + 12] = real(state.kills[seat]) * TENTH
+    obs[at + 13] = real(state.deaths[seat]) * TENTH
+    obs[at + 14] = real(state.assists[seat]) * TENTH
+    obs[at + 15] = real(state.last_hits[seat]) * LAST_HITS
     for lane in range(3):
         obs[at + 16 + lane] = flag(lane == state.lane[seat])
     way(state, params, tables, unit, team, state.lane[seat], obs, at + 19)
@@ -319,7 +330,7 @@ def observe_self(state, params, tables, seat, obs):
     for direction in range(NUM_DIRECTIONS):
         obs[at + 23 + direction] = flag(can_go(state, seat, direction))
     for thing in range(NUM_ITEMS):
-        obs[at + 31 + thing] = real(state.items[seat, thing]) * real(0.5)
+        obs[at + 31 + thing] = real(state.items[seat, thing]) * HALF
     observe_abilities(state, params, seat, obs, at + 31 + NUM_ITEMS)
 
 
@@ -327,7 +338,7 @@ def observe_self(state, params, tables, seat, obs):
 def observe_abilities(state, params, seat, obs, at):
     """Rank, cooldown and readiness of each ability."""
     for number in range(NUM_ABILITIES):
-        obs[at + 3 * number] = real(state.rank[seat, number]) / real(4)
+        obs[at + 3 * number] = real(state.rank[seat, number]) * QUARTER
         obs[at + 3 * number + 1] = real(state.cooldown[seat, number]) * TICK
         obs[at + 3 * number + 2] = flag(can_cast(state, params, seat, number))
 

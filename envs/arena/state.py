@@ -151,6 +151,7 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("known_y", real, h),
         ("known_look", real, (*h, LOOK)),
         ("look", real, (*h, LOOK)),  # what its own team knows of it
+        ("news", real, (2, NEWS)),  # what a team knows of the world
         ("d2", real, (*h, size.units)),  # squared distance to every slot
         ("near", real, (*h, HOSTILE_ROWS)),  # scratch
         ("ways", i32, h),  # bit i: a step in direction i ends on free ground
@@ -192,6 +193,8 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
 
 LOOK = 12 + len(data.HEROES)
 """Numbers that describe a hero beside where it is; see observe.py."""
+NEWS = 19
+"""Numbers that describe the world to a team; see observe.py."""
 TRAITS = 4
 """Numbers that tell any other unit's kind."""
 

@@ -199,7 +199,7 @@ def _look(size: Size) -> list[Any]:
     seats = 2 * size.team_size
     return [
         (units.open_up, size.units), (units.muster, 2), (vision.light_up, 2), (vision.look_around, 2),
-        (vision.notice, size.units), (vision.sight, 2), (observe.describe_hero, seats),
+        (vision.notice, size.units), (vision.sight, 2), (observe.describe_hero, seats), (observe.describe_world, 2),
         (actions.find_targets, seats), (actions.find_ways, seats),
     ]  # fmt: skip
 

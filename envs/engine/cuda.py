@@ -17,6 +17,7 @@ import torch
 from envs.engine.compile import driver_file, fingerprint
 from envs.engine.cuda_driver import cuda_source, launch_shape, max_registers
 from envs.engine.driver import constants
+from envs.engine.linking import from_the_front
 from envs.engine.rules import Rule, World
 
 NEEDED = "numba-cuda, which the extra brings: pip install 'quintet[cuda]'"
@@ -59,7 +60,7 @@ class Kernel:
     def __call__(self, *arguments: Any) -> None:
         """Queues a step on torch's current stream; arrays are of `array`."""
         stream = 0 if simulated() else _stream()
-        with unfused():
+        with as_on_the_cpu():
             self._drive[(*self._shape, stream)](*arguments)
 
 
@@ -122,7 +123,7 @@ def _driver(world: World) -> Any:
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """A function compiled for CUDA, without link-time optimisation: that would fuse what `unfused` keeps apart.
+    """A function compiled for CUDA, without link-time optimisation: that would fuse what `as_on_the_cpu` keeps apart.
 
     (numba-cuda 0.30 forgets `lto=False` where it is used as a decorator with options.)
     """
@@ -151,16 +152,21 @@ def namespace(world: World, rules: dict[str, Rule], kernel: Callable[..., Any], 
 
 
 @contextmanager
-def unfused() -> Iterator[None]:
-    """While this lasts, NVVM keeps a multiplication and an addition apart; numba-cuda has no option for it."""
+def as_on_the_cpu() -> Iterator[None]:
+    """While this lasts, NVVM keeps a multiplication and an addition apart, and indices are taken as they are.
+
+    numba-cuda has no options for that.
+    """
     if simulated():
         yield
         return
     from numba.cuda.cudadrv import nvvm
+    from numba.cuda.np import arrayobj
 
     compile_ir = nvvm.compile_ir
     nvvm.compile_ir = lambda ir, **options: compile_ir(ir, **options, fma=False)
     try:
-        yield
+        with from_the_front(arrayobj):
+            yield
     finally:
         nvvm.compile_ir = compile_ir

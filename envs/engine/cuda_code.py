@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.engine.compile import driver_file, fingerprint
-from envs.engine.cuda import namespace, unfused
+from envs.engine.cuda import as_on_the_cpu, namespace
 from envs.engine.cuda_driver import cuda_source
 from envs.engine.rules import World, param_records, record_dtype
 
@@ -35,7 +35,7 @@ def ptx(world: World, capability: tuple[int, int]) -> str:
 
     source, rules = cuda_source(world)
     path, _ = driver_file(f"{world.name}-cuda", fingerprint(world, source, rules), source)
-    with _pretending(capability), unfused():
+    with _pretending(capability), as_on_the_cpu():
         drive = namespace(world, rules, lambda function: function, path)["drive"]
         return compile_for(drive, _signature(world), device=False, cc=capability, abi="numba", output="ptx")[0]
 

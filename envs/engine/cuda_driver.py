@@ -19,9 +19,9 @@ from envs.engine.rules import Phases, Rule, World, arguments, phases
 WARP = 32
 """Threads that play a world together. More of them would wait for each other, and, as the registers of a
 multiprocessor hold only so many threads, fewer worlds would run at a time."""
-WARPS = 16
+WARPS = 12
 """Worlds of a block, at most, where each has a warp."""
-REGISTERS = 128
+REGISTERS = 80
 """Of a thread, at most, where a warp plays a world: 16 worlds fit into a multiprocessor's 65,536."""
 BLOCK = 64
 """Threads of a block where each has a world of its own."""

@@ -252,7 +252,7 @@ def _take_action(space: spaces.Space) -> str:
 def _bad_action(space: spaces.Space) -> str:
     if isinstance(space, spaces.Box):
         return "actions[row, part] != actions[row, part]"
-    return "actions[row, part] < 0 or actions[row, part] >= SIZES[part]"
+    return "(actions[row, part] < 0) | (actions[row, part] >= SIZES[part])"
 
 
 def constants(world: World) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from llvmlite.binding import Linkage
-from numba.core import event, registry
+from numba.core import event, registry, types
 from numba.core.codegen import JITCodeLibrary
+from numba.np import arrayobj
 
 
 class LinkedLibrary(JITCodeLibrary):
@@ -107,6 +108,26 @@ def _linked_but(entry: str) -> Iterator[None]:
     library._unserialize = usual._unserialize  # pyright: ignore[reportFunctionMemberAccess]
     codegen._library_class = library
     try:
-        yield
+        with from_the_front(arrayobj):
+            yield
     finally:
         codegen._library_class = usual
+
+
+@contextmanager
+def from_the_front(arrayobj: Any) -> Iterator[None]:
+    """While this lasts, numba compiles indices as they are: none is taken to count from the end of its array.
+
+    To ask of each whether it is negative took a tenth of the arena's time. `races.py` holds that none is.
+
+    Args:
+        arrayobj: the module of that name in numba, or in numba-cuda.
+    """
+    usual = arrayobj.fix_integer_index
+    arrayobj.fix_integer_index = lambda context, builder, kind, index, size: context.cast(
+        builder, index, kind, types.intp
+    )
+    try:
+        yield
+    finally:
+        arrayobj.fix_integer_index = usual

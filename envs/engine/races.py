@@ -56,6 +56,24 @@ class Log:
                     yield f"{name} is written by index {index} and touched by index {others[0]}"
 
 
+def from_the_front(key: Any) -> None:
+    """Holds that no index counts from the end of an array: compiled rules would read before its beginning.
+
+    Raises:
+        IndexError: one does.
+    """
+    if any(isinstance(one, int | np.integer) and one < 0 for one in (key if isinstance(key, tuple) else (key,))):
+        raise IndexError(f"a rule reads or writes [{key}]; indices count from the front, and -1 is not the last")
+
+
+class Counted(np.ndarray):
+    """An array that is indexed from the front only."""
+
+    def __getitem__(self, key: Any) -> Any:
+        from_the_front(key)
+        return super().__getitem__(key)
+
+
 class WatchedArray:
     """An array whose element accesses are noted in a log."""
 
@@ -66,11 +84,11 @@ class WatchedArray:
         return getattr(self.data, name)
 
     def _slot(self, key: Any) -> Slot:
-        keys = key if isinstance(key, tuple) else (key,)
-        return (*self.path, *(k if k >= 0 else k + size for k, size in zip(keys, self.data.shape, strict=False)))
+        from_the_front(key)
+        return (*self.path, *(key if isinstance(key, tuple) else (key,)))
 
     def __getitem__(self, key: Any) -> Any:
-        value, slot = self.data[key], self._slot(key)
+        slot, value = self._slot(key), self.data[key]
         if isinstance(value, np.ndarray):
             return WatchedArray(value, self.log, slot)
         self.log.reads.add(slot)
@@ -99,6 +117,7 @@ class PlainState:
 
     def __init__(self, record: np.ndarray, writable: bool) -> None:
         fields = {name: record[name][0] for name in record.dtype.names or ()}
+        fields |= {name: value.view(Counted) for name, value in fields.items() if isinstance(value, np.ndarray)}
         if not writable:
             for value in fields.values():
                 if isinstance(value, np.ndarray):

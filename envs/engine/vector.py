@@ -91,6 +91,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self.obs_layout = world.obs_layout
         self._mode = MODES[self.autoreset_mode]
         self._canvas: Any = None
+        self._unused: tuple[np.ndarray, ...] | None = None
         self._kept_views: dict[int, tuple[Any, tuple[Any, ...], Any]] = {}
         self._records = Records(world, num_worlds, self.seats, seed, first_world, self.device)
         self.params = self._records.params
@@ -210,6 +211,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             given = out["obs"], out["rewards"], out["terminated"], out["truncated"]
             infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
         if num_ended:
+            self._unused = None if out is None else self._unused
             ended = wrap(terminated | truncated)
             episode = {"r": wrap(returns), "l": wrap(lengths)}
             if self.world.statistics:
@@ -220,18 +222,25 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         return *given, infos  # pyright: ignore[reportReturnType]
 
     def _fresh(self) -> tuple[np.ndarray, ...]:
-        """New arrays for a step, in the order of `RESULTS`, then of `AT_ENDS`."""
+        """New arrays for a step, in the order of `RESULTS`, then of `AT_ENDS`.
+
+        The latter, zeros, serve until an episode ends: to clear them for each step would take a tenth of the arena's.
+        """
         rows, empty, zeros = self.num_envs, np.empty, np.zeros
+        if self._unused is None:
+            self._unused = (
+                zeros(self._final_shape, self._obs_dtype),
+                zeros(rows, np.float32),
+                zeros(rows, np.int64),
+                zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS,
+            )
         return (
             empty(self._obs_shape, self._obs_dtype),
             empty(rows, np.float32),
             empty(rows, np.bool_),
             empty(rows, np.bool_),
             empty(self._mask_shape, np.bool_) if self.action_layout else self._no_mask,
-            zeros(self._final_shape, self._obs_dtype),
-            zeros(rows, np.float32),
-            zeros(rows, np.int64),
-            zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS,
+            *self._unused,
         )
 
     def _given(self, out: Out) -> tuple[np.ndarray, ...]:

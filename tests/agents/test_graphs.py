@@ -58,7 +58,9 @@ def test_recorded_iterations_of_ppo_are_those_of_plain_calls(name, options, monk
         assert one == pytest.approx(other, nan_ok=True, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"memory": "lstm", "memory_size": 8, "segment_steps": 4}])
+@pytest.mark.parametrize(
+    "options", [{"normalize_reward": True}, {"memory": "lstm", "memory_size": 8, "segment_steps": 4}]
+)
 def test_recorded_iterations_beside_opponents_are_those_of_plain_calls(options, monkeypatch):
     found = []
     for recorded in (True, False):

@@ -45,7 +45,7 @@ def test_recorded_iterations_of_ppo_are_those_of_plain_calls(name, options):
         assert one == pytest.approx(other, nan_ok=True)
 
 
-@pytest.mark.parametrize("options", [{}, {"memory": "lstm"}])
+@pytest.mark.parametrize("options", [{"normalize_obs": True, "normalize_reward": True}, {"memory": "lstm"}])
 def test_recorded_iterations_beside_opponents_are_those_of_plain_calls(options):
     found = []
     for cuda_graphs in (True, False):

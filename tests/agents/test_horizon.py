@@ -216,7 +216,7 @@ def test_ppo_learns_the_same_beside_opponents(memory, monkeypatch):
 def test_nothing_waits_beside_opponents(memory, monkeypatch):
     monkeypatch.setattr(horizon, "fits", lambda collector: True)
     made = envs.make_vec("quintet/Duel-v0", 4, num_threads=1)
-    config = replace(SMALL, num_envs=8, memory=memory, normalize_reward=False)
+    config = replace(SMALL, num_envs=8, memory=memory, normalize_reward=True)
     state = ppo.TrainState(made, config)
     owner = torch.tensor([0, 0, 0, 0, 0, 1, 2, 0])
     state.collector.set_opponents([policy_of(1), policy_of(2)], owner)
