@@ -306,7 +306,7 @@ def midgame(world: str, device: str, apart: int) -> Any:
     worlds.reset(seed=0)
     numbers, still = np.arange(worlds.num_worlds) % GROUPS, at_random(worlds)(None)
     *seen, infos = worlds.step(still)
-    out = dict(zip(RESULTS, (*seen, infos["action_mask"]), strict=True))
+    out: dict[str, Any] = dict(zip(RESULTS, (*seen, infos["action_mask"]), strict=True))
     for group in range(GROUPS):
         for _ in range(apart):
             worlds.step(still, out=out)

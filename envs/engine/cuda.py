@@ -161,7 +161,7 @@ def as_on_the_cpu() -> Iterator[None]:
         yield
         return
     from numba.cuda.cudadrv import nvvm
-    from numba.cuda.np import arrayobj
+    from numba.cuda.np import arrayobj  # pyright: ignore[reportMissingImports]
 
     compile_ir = nvvm.compile_ir
     nvvm.compile_ir = lambda ir, **options: compile_ir(ir, **options, fma=False)

@@ -40,6 +40,8 @@ ENGINE_FIELDS = [
     "returns",
 ]
 ARGUMENTS = ("state", "params", "tables", "index", "seat", "obs", "mask")
+"""What the driver gives rules by name. In every rule these names mean these things and nothing else: compiled code
+rests on a row, the tunables and the tables lying apart from the state."""
 INFO_KEYS = ("r", "l", "t", "episode", "action_mask", "reward_terms", "final_obs", "final_info")
 """What infos hold already, so no statistic has such a name."""
 

@@ -507,3 +507,19 @@ def test_two_parts_of_a_batch_play_what_the_whole_plays(seats: Any) -> None:
                 assert torch.equal(one, torch.cat(others))
     with pytest.raises(ValueError, match="first_world must be at least 0, got -1"):
         envs.make_vec("quintet/CartPole-v1", 1, first_world=-1)
+
+
+def test_a_field_of_the_state_under_the_name_of_something_else_is_refused():
+    @rule
+    def paint(state, mask):
+        mask[0] = np.int32(1)
+
+    @rule
+    def step(state):
+        paint(state, state.place)
+
+    from tests.probe_worlds import two_seats
+
+    world = replace(two_seats(), step=step)
+    with pytest.raises(ValueError, match="paint is given a field of the state as its argument 'mask'"):
+        envs.make_vec(world, 1).reset(seed=0)
