@@ -40,14 +40,16 @@ def ptx(world: World, capability: tuple[int, int]) -> str:
         return compile_for(drive, _signature(world), device=False, cc=capability, abi="numba", output="ptx")[0]
 
 
-def assemble(code: str, capability: tuple[int, int]) -> Code:
-    """What nvJitLink makes of PTX.
+def assemble(code: str, capability: tuple[int, int], registers: int | None = None) -> Code:
+    """What nvJitLink makes of PTX, with so many registers a thread at most.
 
     Raises:
         cuda.bindings.nvjitlink.nvJitLinkError: it is no PTX for that capability.
     """
     nvjitlink: Any = importlib.import_module("cuda.bindings.nvjitlink")
-    handle = nvjitlink.create(2, [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"])
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"]
+    options += [f"-maxrregcount={registers}"] if registers else []
+    handle = nvjitlink.create(len(options), options)
     try:
         data = code.encode()
         nvjitlink.add_data(handle, nvjitlink.InputType.PTX, data, len(data), "kernel")
