@@ -204,6 +204,8 @@ def run_all(
             if done is None:
                 continue
             results.append({"row": name, "settings": settings[name], "seed": seed, **done[0]})
+            mine = {(one["row"], one["seed"]) for one in results}  # another process may have added to the file
+            results += [one for one in read_results(path, settings) if (one["row"], one["seed"]) not in mine]
             results.sort(key=lambda one: (one["row"], one["seed"]))
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())

@@ -90,3 +90,16 @@ def test_a_row_that_is_evaluated_while_it_learns_counts_the_best_of_it(rows: Pat
 def evaluated(folder: Path, checkpoint: str) -> float:
     said, _ = report.quintet("evaluate", str(folder), "--episodes", "100", "--json", "--checkpoint", checkpoint)
     return json.loads(said)["deterministic"]["mean"]
+
+
+def test_results_that_another_process_added_meanwhile_are_kept(tmp_path: Path) -> None:
+    path, settings = tmp_path / "results.json", {"mine": "a", "theirs": "b", "outdated": "c"}
+
+    def work(name: str, seed: int) -> tuple[dict, str]:
+        others = [{"row": "theirs", "settings": "b", "seed": 1}, {"row": "outdated", "settings": "old", "seed": 1}]
+        path.write_text(json.dumps(others))
+        return {"mean": 3.0}, "done"
+
+    report.run_all([("mine", 1)], work, settings, [], path, jobs=1)
+    found = json.loads(path.read_text())
+    assert [(one["row"], one["seed"]) for one in found] == [("mine", 1), ("theirs", 1)]
