@@ -22,7 +22,7 @@ multiprocessor hold only so many threads, fewer worlds would run at a time."""
 WARPS = 12
 """Worlds of a block, at most, where each has a warp."""
 REGISTERS = 80
-"""Of a thread, at most, where a warp plays a world: 16 worlds fit into a multiprocessor's 65,536."""
+"""Of a thread, at most, where a warp plays a world: so a multiprocessor's 65,536 suffice for two such blocks."""
 BLOCK = 64
 """Threads of a block where each has a world of its own."""
 MULTIPROCESSORS = 132

@@ -126,6 +126,8 @@ def test_nothing_that_dqn_records_waits_for_the_device():
 
 STEPS = """
 import torch, envs
+from envs.engine import cuda_driver
+cuda_driver.MULTIPROCESSORS = 1
 for name in ("quintet/CartPole-v1", "quintet/Duel-v0"):
     worlds = envs.make_vec(name, 4, device="cuda")
     worlds.reset(seed=0)
