@@ -93,7 +93,8 @@ def evaluated(folder: Path, checkpoint: str) -> float:
 
 
 def test_results_that_another_process_added_meanwhile_are_kept(tmp_path: Path) -> None:
-    path, settings = tmp_path / "results.json", {"mine": "a", "theirs": "b", "outdated": "c"}
+    path = tmp_path / "results.json"
+    settings: dict[str, str | None] = {"mine": "a", "theirs": "b", "outdated": "c"}
 
     def work(name: str, seed: int) -> tuple[dict, str]:
         others = [{"row": "theirs", "settings": "b", "seed": 1}, {"row": "outdated", "settings": "old", "seed": 1}]
