@@ -76,7 +76,10 @@ class Graphs:
         return graph, result
 
     def numbers(self, config: C) -> C:
-        """The config with its scheduled fields, numbers by now, in tensors that recorded functions read anew."""
+        """The config with its scheduled fields, numbers by now, in tensors that recorded functions read anew.
+
+        They are float64, as numbers are: what is made of them is then rounded as in plain calls.
+        """
         if not self.enabled:
             return config
         found = copy.copy(config)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from envs.registration import did_you_mean
-from experiments.bench import RESULTS as FOLDER
-from experiments.bench import machine, write
+from experiments.bench import RESULTS, machine, write
 from experiments.errors import InputError, as_input_error
+from experiments.matches import choosing
 
 TIERS = ("code", "simulation", "scripted", "inference", "training", "solve")
 SOLVED = 475.0
@@ -74,7 +74,7 @@ class Options:
     """cuda, or cpu to try it out."""
     turns: int = 1
     """Times that all is measured; the best counts."""
-    out: str = str(FOLDER / "bench_gpu.json")
+    out: str = str(RESULTS / "bench_gpu.json")
     """File that the figures are written to; a picture goes beside it."""
 
 
@@ -86,7 +86,8 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     if unknown := [tier for tier in options.tier if tier not in TIERS]:
         raise InputError(f"no tier {unknown[0]!r}{did_you_mean(unknown[0], TIERS)}; there are: {', '.join(TIERS)}")
-    document: dict[str, Any] = {"machine": machine() | _gpu(options), "options": asdict(options)}
+    given = {name: value for name, value in asdict(options).items() if name != "out"}
+    document: dict[str, Any] = {"machine": machine() | _gpu(options), "options": given}
     if "code" in options.tier:
         document["code"] = [code_of(case) for case in cases]
     if set(options.tier) & {"simulation", "scripted", "inference", "training"}:
@@ -216,8 +217,8 @@ def tiers(options: Options, world: str) -> list[tuple[str, int]]:
     """What is measured, with passes over the data."""
     from envs.registration import load_world, registered_worlds
 
-    known = ("simulation", "scripted", "inference")
-    known = known if load_world(registered_worlds()[world]).scripted_levels else ("simulation", "inference")
+    scripted = load_world(registered_worlds()[world]).scripted_levels > 0
+    known = ("simulation", *(("scripted",) if scripted else ()), "inference")
     found = [(tier, 0) for tier in known if tier in options.tier]
     return found + [("training", epochs) for epochs in options.epochs if "training" in options.tier]
 
@@ -278,37 +279,26 @@ def at_random(worlds: Any) -> Callable[[Any], Any]:
     layout = worlds.action_layout
     if layout is None:
         return lambda mask: drawn
-    kinds = [torch.tensor(part, device=worlds.device) for part in layout.kinds]
-    rows = torch.arange(worlds.num_envs, device=worlds.device)
+    choose = choosing(layout, worlds.device)
 
-    def choose(mask: Any) -> Any:
-        if mask is None:
-            return torch.zeros_like(drawn)
-        chances = torch.rand(mask.shape, device=mask.device) * mask
-        first, later = chances[:, : layout.sizes[0]].argmax(1), chances[:, layout.sizes[0] :]
-        actions = [first]
-        for its_kinds, size in zip(kinds, layout.sizes[1:], strict=True):
-            count = int(max(layout.kinds[len(actions) - 1])) + 1
-            blocks, later = later[:, : count * size].unflatten(1, (count, size)), later[:, count * size :]
-            kind = its_kinds[first]
-            actions.append(torch.where(kind >= 0, blocks[rows, kind.clamp(min=0)].argmax(1), 0))
-        return torch.stack(actions, dim=1)
+    def draw_legal(mask: Any) -> Any:
+        return torch.zeros_like(drawn) if mask is None else choose(torch.rand(mask.shape, device=mask.device) * mask)
 
-    return choose
+    return draw_legal
 
 
 @cache
 def midgame(world: str, device: str, apart: int) -> Any:
     """Records of worlds that their best scripted players play, groups of them begun one after another, `[n, bytes]`."""
     import envs
-    from envs.engine.vector import RESULTS
+    from envs.engine import vector
 
     worlds = envs.make_vec(world, GROUPS * EACH, device=device)
     worlds.set_control(np.full(worlds.num_seats, worlds.world.scripted_levels))
     worlds.reset(seed=0)
     numbers, still = np.arange(worlds.num_worlds) % GROUPS, at_random(worlds)(None)
     *seen, infos = worlds.step(still)
-    out: dict[str, Any] = dict(zip(RESULTS, (*seen, infos["action_mask"]), strict=True))
+    out: dict[str, Any] = dict(zip(vector.RESULTS, (*seen, infos["action_mask"]), strict=True))
     for group in range(GROUPS):
         for _ in range(apart):
             worlds.step(still, out=out)

@@ -129,12 +129,26 @@ def play(envs: Any, first: Player, second: Player, seed: int = 0, deterministic:
 def random_legal(mask: np.ndarray, layout: Any, rng: np.random.Generator) -> np.ndarray:
     """For masks bool `[N, M]` actions int64 `[N, parts]`, drawn evenly part by part among the legal ones."""
     drawn = rng.random(mask.shape, dtype=np.float32) * mask
-    actions = np.zeros((len(mask), len(layout.sizes)), np.int64)
-    actions[:, 0] = drawn[:, : layout.sizes[0]].argmax(1)
-    start, rows = layout.sizes[0], np.arange(len(mask))
-    for part, (kinds, size) in enumerate(zip(layout.kinds, layout.sizes[1:], strict=True), start=1):
-        blocks = drawn[:, start : start + (max(kinds) + 1) * size].reshape(len(mask), -1, size)
-        kind = np.array(kinds)[actions[:, 0]]
-        actions[:, part] = np.where(kind >= 0, blocks[rows, kind].argmax(1), 0)
-        start += blocks.shape[1] * size
-    return actions
+    return choosing(layout)(torch.from_numpy(drawn)).numpy()
+
+
+def choosing(layout: Any, device: str | torch.device = "cpu") -> Callable[[Tensor], Tensor]:
+    """What takes, for chances `[N, M]` laid out as masks are, the greatest part by part: actions int64 `[N, parts]`.
+
+    It waits for nothing, so that a CUDA graph can hold it.
+    """
+    kinds_of_verbs = [torch.tensor(kinds, device=device) for kinds in layout.kinds]
+
+    def choose(chances: Tensor) -> Tensor:
+        rows = torch.arange(len(chances), device=chances.device)
+        verbs, *rest = chances.split(
+            [layout.sizes[0], *(n * size for n, size in zip(layout.num_blocks, layout.sizes[1:], strict=True))], dim=1
+        )
+        actions = [verbs.argmax(1)]
+        for kinds, blocks, size in zip(kinds_of_verbs, rest, layout.sizes[1:], strict=True):
+            kind = kinds[actions[0]]
+            best = blocks.unflatten(1, (-1, size))[rows, kind.clamp(min=0)].argmax(1)
+            actions.append(torch.where(kind >= 0, best, 0))
+        return torch.stack(actions, dim=1)
+
+    return choose

@@ -22,6 +22,7 @@ from envs.arena.state import (
     WARD,
 )  # fmt: skip
 from envs.arena.units import (
+    distance2,
     first_unit,
     is_creep,
     is_free,
@@ -55,10 +56,8 @@ def action_layout(num_verbs: int, num_rows: int) -> ActionLayout:
 def find_targets(state, params, index):
     """Fills a hero's table: enemy heroes, itself, its mates, the nearest hostile units, own creeps and structures."""
     unit, team = unit_of(params, index), team_of(params, index)
-    x, y = state.x[unit], state.y[unit]
     for other in range(params.units):
-        dx, dy = state.x[other] - x, state.y[other] - y
-        state.d2[index, other] = dx * dx + dy * dy
+        state.d2[index, other] = distance2(state, unit, other)
     size = params.team_size
     for rank in range(size):
         enemy = first_unit(params, 1 - team) + rank
@@ -273,8 +272,12 @@ def mask_ability(state, params, seat, mask, number, first):
     """Marks the rows that a ready ability may be aimed at: oneself, mates, or enemy heroes and hostile units."""
     ability, size = ability_of(state, seat, number), params.team_size
     aim = params.ability_aim[ability]
-    alone, friendly = aim == SELF or aim == AROUND, aim == FRIEND
-    for row in range(size if alone or friendly else 0, size + 1 if alone else 2 * size + HOSTILE_ROWS):
+    first_row, last_row = 0, 2 * size + HOSTILE_ROWS
+    if aim == SELF or aim == AROUND:
+        first_row, last_row = size, size + 1
+    elif aim == FRIEND:
+        first_row, last_row = size, 2 * size
+    for row in range(first_row, last_row):
         target = state.row[seat, row]
         if target >= 0 and can_aim(state, params, seat, ability, target):
             mask[first + row] = True

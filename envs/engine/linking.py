@@ -107,11 +107,11 @@ def in_one_piece(entry: Any) -> Any:
     """
     compile_entry = entry.compile
 
-    def compile(types: Any) -> Any:
+    def compile(argument_types: Any) -> Any:
         listener = Compiled()
         with _linked_but(entry.py_func.__qualname__), event.install_listener("numba:compile", listener):
             try:
-                return compile_entry(types)
+                return compile_entry(argument_types)
             finally:
                 for dispatcher in listener.dispatchers:
                     if dispatcher is not entry:

@@ -56,7 +56,7 @@ class Log:
                     yield f"{name} is written by index {index} and touched by index {others[0]}"
 
 
-def from_the_front(key: Any) -> None:
+def refuse_from_the_end(key: Any) -> None:
     """Holds that no index counts from the end of an array: compiled rules would read before its beginning.
 
     Raises:
@@ -70,7 +70,7 @@ class Counted(np.ndarray):
     """An array that is indexed from the front only."""
 
     def __getitem__(self, key: Any) -> Any:
-        from_the_front(key)
+        refuse_from_the_end(key)
         return super().__getitem__(key)
 
 
@@ -84,7 +84,7 @@ class WatchedArray:
         return getattr(self.data, name)
 
     def _slot(self, key: Any) -> Slot:
-        from_the_front(key)
+        refuse_from_the_end(key)
         return (*self.path, *(key if isinstance(key, tuple) else (key,)))
 
     def __getitem__(self, key: Any) -> Any:

@@ -211,7 +211,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             given = out["obs"], out["rewards"], out["terminated"], out["truncated"]
             infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
         if num_ended:
-            self._unused = None if out is None else self._unused
+            if out is None:
+                self._unused = None  # handed out
             ended = wrap(terminated | truncated)
             episode = {"r": wrap(returns), "l": wrap(lengths)}
             if self.world.statistics:

@@ -1,6 +1,5 @@
 """What is recorded and replayed learns as plain calls do; on a CPU, with tapes for graphs (tests/tape.py)."""
 
-import copy
 from dataclasses import replace
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 import envs
 from agents import ddpg, dqn, horizon, ppo
 from agents.graphs import Graphs
+from tests.opponents import iterate_beside_opponents
 from tests.tape import TapedGraphs, noted
 
 PPO = ppo.Config(num_envs=16, num_steps=8, num_minibatches=2, update_epochs=2, total_timesteps=16 * 8 * 7)
@@ -66,15 +66,7 @@ def test_recorded_iterations_beside_opponents_are_those_of_plain_calls(options, 
     for recorded in (True, False):
         config = replace(PPO, num_envs=16, **options)
         _, state = prepared(ppo, "quintet/Duel-v0", config, 8, recorded, monkeypatch)
-        rollout, now, metrics, games = ppo.new_rollout(state, config), ppo.at(config, 0.0), [], 0
-        for iteration in range(12):
-            if iteration % 4 == 0:
-                played = [copy.deepcopy(state.policy).eval() for _ in range(1 + iteration // 8)]
-                owner = torch.zeros(16, dtype=torch.int64)
-                owner[8:] = torch.arange(8) % 2 * (torch.arange(8) // 2 % len(played) + 1)
-                state.collector.set_opponents(played, owner)
-            metrics.append(ppo.iterate(state, rollout, now))
-            games += sum(int((players > 0)[ended].sum()) for players, ended, _ in state.collector.pop_games())
+        metrics, games = iterate_beside_opponents(state, config, free=8, each=4)
         assert games > 4
         found.append((weights_of(state), metrics, games))
     (weights, metrics, games), (expected, others, theirs) = found
@@ -84,25 +76,27 @@ def test_recorded_iterations_beside_opponents_are_those_of_plain_calls(options, 
         assert one == pytest.approx(other, nan_ok=True, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"prioritized": True, "double": True, "head": "quantile", "n_steps": 3}])
-def test_recorded_updates_of_dqn_are_those_of_plain_calls(options, monkeypatch):
-    config = dqn.Config(total_timesteps=800, learning_starts=128, buffer_size=500, batch_size=32, **options)
+def weights_both_ways(module, name, config, monkeypatch):
+    """After a run that is recorded, and after a plain one."""
     found = []
     for recorded in (True, False):
-        worlds, state = prepared(dqn, "quintet/CartPole-v1", config, 8, recorded, monkeypatch)
-        list(dqn.learn(worlds, config, state))
+        worlds, state = prepared(module, name, config, 8, recorded, monkeypatch)
+        list(module.learn(worlds, config, state))
+        assert bool(state.graphs._recorded) == recorded
         found.append(weights_of(state))
-    assert torch.equal(*found)
+    return found
+
+
+SHORT = {"total_timesteps": 800, "learning_starts": 128, "buffer_size": 500, "batch_size": 32}
+
+
+@pytest.mark.parametrize("options", [{}, {"prioritized": True, "double": True, "head": "quantile", "n_steps": 3}])
+def test_recorded_updates_of_dqn_are_those_of_plain_calls(options, monkeypatch):
+    assert torch.equal(*weights_both_ways(dqn, "quintet/CartPole-v1", dqn.Config(**SHORT, **options), monkeypatch))
 
 
 @pytest.mark.parametrize(
     "options", [{}, {"twin_critics": True, "target_noise": 0.2, "policy_delay": 2}, {"ou_theta": 0.15}]
 )
 def test_recorded_updates_of_ddpg_are_those_of_plain_calls(options, monkeypatch):
-    config = ddpg.Config(total_timesteps=800, learning_starts=128, buffer_size=500, batch_size=32, **options)
-    found = []
-    for recorded in (True, False):
-        worlds, state = prepared(ddpg, "quintet/Pendulum-v1", config, 8, recorded, monkeypatch)
-        list(ddpg.learn(worlds, config, state))
-        found.append(weights_of(state))
-    assert torch.equal(*found)
+    assert torch.equal(*weights_both_ways(ddpg, "quintet/Pendulum-v1", ddpg.Config(**SHORT, **options), monkeypatch))

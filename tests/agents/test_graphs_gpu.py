@@ -11,6 +11,7 @@ import torch
 
 import envs
 from agents import ddpg, dqn, ppo, schedules
+from tests.opponents import iterate_beside_opponents
 
 pytestmark = pytest.mark.gpu
 
@@ -53,15 +54,7 @@ def test_recorded_iterations_beside_opponents_are_those_of_plain_calls(options):
         worlds.set_params(max_episode_steps=23)
         config = replace(PPO, num_envs=64, cuda_graphs=cuda_graphs, **options)
         state = ppo.TrainState(worlds, config, "cuda")
-        rollout, now, metrics, games = ppo.new_rollout(state, config), ppo.at(config, 0.0), [], 0
-        for iteration in range(15):
-            if iteration % 5 == 0:
-                played = [copy.deepcopy(state.policy).eval() for _ in range(1 + iteration // 10)]
-                owner = torch.zeros(64, dtype=torch.int64)
-                owner[40:] = torch.arange(24) % 2 * (torch.arange(24) // 2 % len(played) + 1)
-                state.collector.set_opponents(played, owner)
-            metrics.append(ppo.iterate(state, rollout, now))
-            games += sum(int((players > 0)[ended].sum()) for players, ended, _ in state.collector.pop_games())
+        metrics, games = iterate_beside_opponents(state, config, free=40, each=5)
         assert bool(state.graphs._recorded) == cuda_graphs and games > 24
         weights = torch.cat([value.flatten().float() for value in state.policy.state_dict().values()])
         found.append((metrics, games, weights))
