@@ -74,7 +74,7 @@ class Config:
     """Agent-steps an iteration, after which training logs."""
 
     cuda_graphs: bool = True
-    """With worlds on a GPU: record an iteration's work once and replay it."""
+    """On a GPU: record an update's work once and replay it, and that of a horizon of worlds that are there too."""
 
     def __post_init__(self) -> None:
         schedules.check(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
@@ -255,7 +255,7 @@ class TrainState:
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
-        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
+        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs)
         self.smooths_targets = config.target_noise != 0
         self.global_step = 0
         self.num_updates = 0
@@ -329,7 +329,8 @@ def collect(state: TrainState, config: Config) -> None:
         return *policy.act(obs, mask, memory, starts, generator=generator), {}
 
     choose = explore if state.global_step < config.learning_starts else act
-    state.graphs.run(choose.__name__, lambda: state.collector.collect(choose, state.rollout))
+    fixed = state.collector.fixed
+    state.graphs.run(choose.__name__, lambda: state.collector.collect(choose, state.rollout), fixed=fixed)
     state.global_step += state.replay.add(state.rollout)
 
 

@@ -94,7 +94,7 @@ class Config:
     activation: str = "relu"
     """Between the layers: tanh, relu, silu or gelu."""
     cuda_graphs: bool = True
-    """With worlds on a GPU: record an iteration's work once and replay it."""
+    """On a GPU: record an update's work once and replay it, and that of a horizon of worlds that are there too."""
     rnd_coef: float = 0.0
     """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none. A step keeps the bonus
     that it had when it was played."""
@@ -247,7 +247,7 @@ class TrainState:
         columns, num_actions = self.collector.masks.num_columns, self.policy.num_actions
         if columns not in (None, num_actions):
             raise ValueError(f"the env's action masks have {columns} columns, its actions need {num_actions}")
-        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs and self.collector.fixed)
+        self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs)
         self.global_step = 0
         self.num_updates = 0
 
@@ -314,7 +314,8 @@ def collect(state: TrainState, config: Config) -> None:
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         return *policy.act(obs, mask, memory, starts, generator=state.generator), {}
 
-    state.graphs.run("collect", lambda: state.collector.collect(act, state.rollout))
+    fixed = state.collector.fixed
+    state.graphs.run("collect", lambda: state.collector.collect(act, state.rollout), fixed=fixed)
     if state.novelty is not None:
         state.rollout.rewards.add_(state.novelty(state.rollout, state.generator), alpha=config.rnd_coef)
     state.global_step += state.replay.add(state.rollout)

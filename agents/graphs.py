@@ -36,7 +36,7 @@ class Graphs:
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, Any]] = {}
         self._numbers: dict[str, torch.Tensor] = {}
 
-    def run(self, name: str, function: Callable[[], T], version: int = 0, after: str = "") -> T:
+    def run(self, name: str, function: Callable[[], T], version: int = 0, after: str = "", fixed: bool = True) -> T:
         """What the function gives; replayed, if this version of it was recorded under this name before.
 
         Args:
@@ -45,8 +45,9 @@ class Graphs:
             version: a number that changes when what was recorded holds no more.
             after: the name of a function whose results this one takes. It is recorded after that one: before, those
                 results lie elsewhere each time.
+            fixed: False for one that can't be recorded, as it does other things each time; it is just called.
         """
-        if not self.enabled:
+        if not (self.enabled and fixed):
             return function()
         if self._versions.setdefault(name, version) != version:
             self._versions[name], self._calls[name] = version, 0

@@ -271,11 +271,12 @@ def at(config: C, progress: float) -> C:
 
 
 def new_rollout(state: TrainState, config: Config) -> Rollout:
-    """Room for an iteration. With a memory also for what acting says beside the actions: to go through all segments a
-    second time would cost as much again."""
-    if not config.memory:
+    """Room for an iteration. With a memory or a shared trunk also for the values and log-probabilities that acting
+    knows all but for free: to go through all steps a second time would take an eighth of the iteration, or more."""
+    if not (config.memory or config.shared_trunk):
         return state.collector.new_rollout(config.num_steps)
-    state.begun = state.collector.memory.repeat(config.num_steps // config.segment_steps, 1, 1)
+    if config.memory:
+        state.begun = state.collector.memory.repeat(config.num_steps // config.segment_steps, 1, 1)
     numbers = dict.fromkeys(("log_probs", "values"), ((), torch.float32))
     return state.collector.new_rollout(config.num_steps, numbers)
 

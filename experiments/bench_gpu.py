@@ -7,6 +7,7 @@ before. Beside it stands the floor: the time that the bytes to be moved, or the 
 rates that this machine reaches with a large copy and a large matrix product.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -377,22 +378,34 @@ def _learn_cartpole(options: Options) -> tuple[float, int, float]:
 def draw(document: dict[str, Any], out: Path) -> None:
     """Agent-steps a second over the number of worlds, a panel a world."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figures = document["figures"]
     names = list(dict.fromkeys(figure["world"] for figure in figures))
-    picture = Figure(figsize=(4.2 * len(names), 3.8), layout="constrained")
+    tiers = list(dict.fromkeys((figure["tier"], figure["epochs"]) for figure in figures))
+    picture = Figure(figsize=(4.2 * len(names), 4.0), layout="constrained")
     axes = picture.subplots(1, len(names), squeeze=False)[0]
+    lines = {}
     for ax, name in zip(axes, names, strict=True):
-        mine = [figure for figure in figures if figure["world"] == name]
-        for tier in dict.fromkeys((figure["tier"], figure["epochs"]) for figure in mine):
-            points = [figure for figure in mine if (figure["tier"], figure["epochs"]) == tier]
-            label = tier[0] if not tier[1] else f"{tier[0]}, {tier[1]} pass{'es' if tier[1] > 1 else ''}"
-            x = [figure["worlds"] for figure in points]
-            ax.loglog(x, [figure["steps_per_second"] for figure in points], marker="o", label=label)
+        for number, tier in enumerate(tiers):
+            mine = [one for one in figures if one["world"] == name and (one["tier"], one["epochs"]) == tier]
+            points = sorted((one["worlds"], one["steps_per_second"]) for one in mine)
+            if points:
+                lines[tier] = ax.loglog(*zip(*points, strict=True), marker="o", color=f"C{number}")[0]
         ax.set(title=name, xlabel="worlds")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(EngFormatter(sep=""))
+            axis.set_minor_formatter(EngFormatter(sep="") if _within_a_decade(ax, axis) else "")
         ax.grid(alpha=0.3, which="both")
     axes[0].set_ylabel("agent-steps a second")
-    axes[0].legend(fontsize=8)
+    labels = [tier if not epochs else f"{tier}, {epochs} pass{'es' if epochs > 1 else ''}" for tier, epochs in lines]
+    picture.legend(list(lines.values()), labels, loc="outside lower center", ncols=len(labels), fontsize=9)
     picture.suptitle(f"{document['machine']['device']}, commit {document['machine']['commit']}", fontsize=9)
     picture.savefig(out, dpi=120)
     print(f"drawn into {out}")
+
+
+def _within_a_decade(ax: Any, axis: Any) -> bool:
+    """Whether a logarithmic axis has no two powers of ten to be read by."""
+    low, high = ax.get_xlim() if axis is ax.xaxis else ax.get_ylim()
+    return math.ceil(math.log10(low)) + 1 > math.floor(math.log10(high))

@@ -241,8 +241,9 @@ def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
 
 
 def train(words: list[str], seed: int, folder: Path) -> tuple[Path, float]:
-    """Trains by a command; the run folder in this new folder, and the processor's seconds that it took."""
-    _, seconds = quintet(*words, "--seed", str(seed), "--runs-dir", str(folder))
+    """Trains by a command on one core; the run folder in this new folder, and the processor's seconds that it took."""
+    where = ("--device", "cpu", "--threads", "1")  # runs side by side would be in each other's way on a GPU
+    _, seconds = quintet(*words, "--seed", str(seed), *where, "--runs-dir", str(folder))
     (run,) = runs.known_runs(folder)
     return run, seconds
 
@@ -286,7 +287,7 @@ PREFACE = """\
 Made by `quintet report`. Each seed is a run of the command with `--seed 1`, `--seed 2`, ..., whose last checkpoint, or
 with `--eval-every` the one that did best in other episodes while it learned, then plays whole episodes with its best
 actions (`quintet evaluate`). The mean is that of the seeds' means, with half its 95% interval (Student's t over seeds);
-seconds are the processor's for one run, from the start of its process to the end."""
+seconds are those of one core for one run (`--device cpu --threads 1`), from the start of its process to the end."""
 HEAD = "| command | seeds x episodes | return | worst seed | known | seconds |"
 
 

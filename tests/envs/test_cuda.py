@@ -133,7 +133,7 @@ def test_only_the_last_observations_of_cut_episodes_are_kept_where_asked(name):
 @pytest.mark.parametrize("name", WORLDS)
 def test_two_thousand_ticks_are_the_same_on_cpu_and_gpu(name, monkeypatch):
     monkeypatch.setattr(cuda_driver, "MULTIPROCESSORS", 1)  # so blocks are as large as they get, and one is not full
-    worlds = 16 if name in TICKS else 250
+    worlds = cuda_driver.WARPS + 4 if name in TICKS else 250
     host, device = envs.make_vec(name, worlds), envs.make_vec(name, worlds, device="cuda")
     assert torch.equal(host.reset(seed=5)[0], device.reset(seed=5)[0].cpu())
     host.action_space.seed(2)
