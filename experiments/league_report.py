@@ -41,7 +41,8 @@ class Options:
     seed: int = EVALUATION_SEED
     """Of the games."""
     out: str | None = None
-    """Writes the figures to this .json file, and the table beside it as Markdown."""
+    """Writes the figures to this .json file, and the table beside it as Markdown; with --versions also a picture of
+    ratings over agent-steps."""
     runs_dir: str = "runs"
     """Folder of run folders."""
     module: Modules = ()
@@ -133,7 +134,7 @@ def _version(folder: Path, path: Path, envs: Any) -> Player:
     )
     with as_input_error(RuntimeError, ValueError, KeyError, prefix=f"{path} doesn't fit: "):
         policy.load_state_dict(checkpoint.load(path)["policy"])
-    name = f"{folder.name}@{int(path.stem.removeprefix('step_'))}"
+    name = f"{folder.name}@{_step(path)}"
     return Player(name, policy=policy.eval(), every=holds(runs.read_config(folder), envs))
 
 
@@ -171,10 +172,13 @@ def _write(
     path: Path, text: str, config: runs.RunConfig, tallies: dict[tuple[str, str], Tally],
     ratings: dict[str, Rating], options: Options,
 ) -> None:  # fmt: skip
-    flags_ = [*options.run, "--games", str(options.games)] + (["--stochastic"] if options.stochastic else [])
+    words = [*options.run, "--games", str(options.games), "--seed", str(options.seed)]
+    words += ["--versions", str(options.versions)] if options.versions else []
+    words += ["--stochastic"] if options.stochastic else []
+    words += [] if options.scripted else ["--no-scripted"]
     figures = {
         "env_id": config.env_id,
-        "command": "quintet league --report " + " ".join(flags_),
+        "command": "quintet league --report " + " ".join(words),
         "commit": runs.commit(),
         "ratings": {name: list(rating) for name, rating in ratings.items()},
         "games": [
@@ -185,4 +189,37 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")
     path.with_suffix(".md").write_text(text + "\n")
-    print(f"\nwritten: {path}, {path.with_suffix('.md')}")
+    written = [path, path.with_suffix(".md")]
+    if options.versions:
+        written.append(path.with_suffix(".png"))
+        draw(ratings, options, written[-1])
+    print(f"\nwritten: {', '.join(map(str, written))}")
+
+
+def draw(ratings: dict[str, Rating], options: Options, out: Path) -> None:
+    """Ratings of runs' versions over agent-steps, with those of the references across."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    axes, rest = figure.subplots(), dict(ratings)
+    for folder in (runs.find(name, options.runs_dir) for name in options.run):
+        last = runs.find_checkpoint(folder, options.checkpoint)
+        steps = {f"{folder.name}@{step}": step for step in map(_step, versions(folder, options.versions))}
+        steps[folder.name] = _step(last) if last.stem.startswith("step_") else max(steps.values(), default=0)
+        mu, sigma = zip(*(rest.pop(name) for name in steps), strict=True)
+        axes.errorbar(list(steps.values()), mu, sigma, marker="o", capsize=3, label=folder.name)
+    for name, rating in rest.items():
+        axes.axhline(rating.mu, color="gray", linestyle="--", linewidth=1)
+        axes.annotate(
+            name, (1, rating.mu), xycoords=("axes fraction", "data"), xytext=(4, -3), textcoords="offset points"
+        )
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(xlabel="agent-steps", ylabel="rating (random legal play is 0)")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(out)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step_"))

@@ -47,6 +47,8 @@ def test_a_run_and_its_past_play_each_other(tmp_path: Path, capsys: pytest.Captu
     figures = json.loads(out.read_text())
     (game,) = figures["games"]
     assert game["one"] == f"{run.name}@0" and game["won"] + game["lost"] + game["drawn"] == 4
+    assert figures["command"].endswith("--games 4 --seed 10000 --versions 1 --no-scripted")
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert f"| 2 | {run.name} |" in out.with_suffix(".md").read_text()
     assert "[1/1]" in capsys.readouterr().out
 
