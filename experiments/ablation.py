@@ -19,13 +19,12 @@ from experiments import flags, runs
 from experiments.bench import RESULTS
 from experiments.errors import InputError, as_input_error
 from experiments.ratings import LEVEL_NAMES
-from experiments.report import check, due, quintet, run_all, settings_of, spread, train
+from experiments.report import ONE_CORE, check, due, quintet, run_all, settings_of, spread, train
 from experiments.worlds import EVALUATION_SEED
 
 ARMS = Path(__file__).parent / "ablation.toml"
 RATINGS, VERSIONS = 4, 20
 """Of a run: how often it is rated, and how many past versions it leaves, at equal distances."""
-ONE_CORE = ("--device", "cpu", "--threads", "1", "--eval-episodes", "0")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Arm:
             "snapshot-every": self.steps // VERSIONS,
         }
         given = [word for name, value in counts.items() for word in (f"--{name}", str(value))]
-        return ["league", self.env_id, *given, *self.flags, *ONE_CORE]
+        return ["league", self.env_id, *given, *ONE_CORE, "--eval-episodes", "0", *self.flags]
 
 
 def main(argv: list[str]) -> int:
@@ -234,7 +233,7 @@ def table(arms: list[Arm], settings: dict[str, str | None], results: list[dict[s
 
 
 PREFACE = """\
-Made by `quintet ablation`. Each seed K is a run of the row's command, on one core. Its last policy then plays each
+Made by `quintet ablation`. Each seed K is a run of the row's command. Its last policy then plays each
 scripted player with its best actions, half of the games from either side: shares of the points in per cent, a draw half
 a point. Ratings (`experiments.ratings`: random legal play is 0; a difference of 12 is about three wins in four) are of
 games with drawn actions while it learned, after half of the agent-steps and after all. All figures are means over

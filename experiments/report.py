@@ -26,6 +26,8 @@ from experiments.errors import InputError
 
 ROWS = Path(__file__).parent / "report.toml"
 NEVER = str(10**12)
+ONE_CORE = ("--device", "cpu", "--threads", "1")
+"""Runs side by side would be in each other's way on a GPU."""
 RUNNING: set[int] = set()
 """Ids of the processes that `quintet` waits for."""
 STOPPED = {sign for number in (signal.SIGINT, signal.SIGTERM) for sign in (-number, 128 + number)}
@@ -228,7 +230,7 @@ def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
     """
     end = [] if row.keeps_best else ["--eval-episodes", "0"]
     run, seconds = train(
-        ["train", row.algorithm, row.env_id, *row.flags, *end, "--checkpoint-every", NEVER],
+        ["train", row.algorithm, row.env_id, *ONE_CORE, *row.flags, *end, "--checkpoint-every", NEVER],
         seed, runs_dir / runs.folder_name(f"{row.name} {seed} {time.time_ns()}"),
     )  # fmt: skip
     chosen = ["--checkpoint", "best"] if row.keeps_best else []
@@ -241,9 +243,8 @@ def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:
 
 
 def train(words: list[str], seed: int, folder: Path) -> tuple[Path, float]:
-    """Trains by a command on one core; the run folder in this new folder, and the processor's seconds that it took."""
-    where = ("--device", "cpu", "--threads", "1")  # runs side by side would be in each other's way on a GPU
-    _, seconds = quintet(*words, "--seed", str(seed), *where, "--runs-dir", str(folder))
+    """Trains by a command; the run folder in this new folder, and the processor's seconds that it took."""
+    _, seconds = quintet(*words, "--seed", str(seed), "--runs-dir", str(folder))
     (run,) = runs.known_runs(folder)
     return run, seconds
 
