@@ -105,7 +105,7 @@ class Config:
     bf16_obs: bool = False
     """With worlds on a GPU: keep a horizon's observations in bfloat16, half the memory."""
     cuda_graphs: bool = True
-    """With worlds on a GPU: record an iteration's work once and replay it."""
+    """On a GPU: record a pass over a horizon once and replay it, and playing it too where the worlds are there."""
     compile: bool = False
     """Compile what a minibatch passes through with torch.compile: half a minute at first, and a C++ compiler is needed;
     measure whether it pays."""
@@ -146,6 +146,8 @@ class TrainState:
 
     Attributes:
         begun: `[T / L, N, m]`: the memories that an iteration's segments began with, where acting keeps them.
+        settled: the batch, where epochs are recorded and horizons are not; see `settle`.
+        num_settled: how many of different shapes there were.
     """
 
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
@@ -170,10 +172,12 @@ class TrainState:
         _check_mask(self.policy.heads, self.collector.masks.num_columns)
         alone = distributed.size() == 1 and self.novelty is None
         draws = [self.generator, self.collector.owners.generator]
-        self.graphs = Graphs(self.collector.device, draws, config.cuda_graphs and self.collector.fixed)
+        self.graphs = Graphs(self.collector.device, draws, config.cuda_graphs)
         self.update_graphs = self.graphs if alone else Graphs(torch.device("cpu"))
         self.reconsider = compiled(reconsider) if config.compile else reconsider
         self.begun = torch.zeros(0)
+        self.settled: Batch | None = None
+        self.num_settled = 0
         self.global_step = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -284,8 +288,8 @@ def new_rollout(state: TrainState, config: Config) -> Rollout:
 def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, float]:
     """Plays a horizon and learns from it, with a config of numbers; returns what `learn` yields."""
     state.optimizer.learning_rate = config.learning_rate
-    version = state.collector.owners.version
-    state.graphs.run("collect", lambda: collect(state, rollout), version)
+    version, fixed = state.collector.owners.version, state.collector.fixed
+    state.graphs.run("collect", lambda: collect(state, rollout), version, fixed=fixed)
     if rollout.ends is not None and state.collector.owners.opponents:
         state.collector.note_games(rollout)
     first, norm = state.global_step == 0, state.policy.norm
@@ -293,8 +297,8 @@ def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, fl
     if norm is not None and first:
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)
     now = state.update_graphs.numbers(config)
-    batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now), version)
-    metrics = update(state, batch, now)
+    batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now), version, fixed=fixed)
+    metrics = update(state, batch if fixed else settle(state, batch), now)
     if norm is not None and not first:
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)
     state.global_step += distributed.total(rollout.valid.numel() if valid is None else int(valid.sum()))
@@ -348,6 +352,10 @@ class Batch:
     """`[S, m]`: before the first step of each segment."""
     starts: Tensor | None = None
     """bool `[S, L]`"""
+
+    def shapes(self) -> list[torch.Size | None]:
+        """Of its tensors; None for what is not there."""
+        return [None if x is None else x.shape for x in vars(self).values()]
 
     def select(self, rows: Tensor) -> "Batch":
         """The steps, or segments, of the given rows, int64 `[b]`."""
@@ -417,14 +425,32 @@ def review(policy: Policy, rollout: Rollout, length: int) -> tuple[Tensor, Tenso
     return torch.cat(log_probs), torch.cat(values), memories
 
 
+def settle(state: TrainState, batch: Batch) -> Batch:
+    """A batch that was not made of recorded work, laid where the one before was, so that recorded epochs find it.
+
+    Batches of other shapes, such as those without the fake steps of NEXT_STEP, have places of their own.
+    """
+    if not state.update_graphs.enabled:
+        return batch
+    if state.settled is None or state.settled.shapes() != batch.shapes():
+        state.settled, state.num_settled = batch, state.num_settled + 1
+        return batch
+    for place, values in zip(vars(state.settled).values(), vars(batch).values(), strict=True):
+        if values is not None:
+            place.copy_(values)
+    return state.settled
+
+
 def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
     """All epochs over a batch, teams staying together; the metrics are means over the last epoch.
 
     Each rank has its part of every minibatch.
     """
-    records, weights, version = torch.zeros(0), None, state.collector.owners.version
+    records, weights = torch.zeros(0), None
+    fixed = state.collector.fixed
+    version, after = (state.collector.owners.version, "estimate") if fixed else (state.num_settled, "")
     for _ in range(config.update_epochs):
-        records, weights = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), version, "estimate")
+        records, weights = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), version, after)
         if config.target_kl and float(distributed.mean(records[3], weights)) > config.target_kl:
             break
     weight = None if batch.weight is None else batch.weight.flatten()

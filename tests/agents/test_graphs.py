@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 
 import envs
 from agents import ddpg, dqn, horizon, ppo
@@ -26,7 +27,8 @@ def prepared(module, name, config, count, recorded, monkeypatch):
         worlds.step = noted(worlds.step)
         worlds.set_params(max_episode_steps=13)
     else:
-        worlds = gymnasium.make_vec(name, count, vectorization_mode="sync")
+        settings = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        worlds = gymnasium.make_vec(name, count, vectorization_mode="sync", vector_kwargs=settings)
     state = module.TrainState(worlds, replace(config, num_envs=worlds.num_envs, cuda_graphs=recorded))
     for optimizer in ("optimizer", "actor_optimizer", "critic_optimizer"):
         if hasattr(state, optimizer):
@@ -111,6 +113,8 @@ def test_recorded_updates_of_ddpg_are_those_of_plain_calls(options, monkeypatch)
 @pytest.mark.parametrize(
     ("module", "name", "config"),
     [
+        (ppo, "CartPole-v1", replace(PPO, num_envs=8, num_steps=16, normalize_obs=True, normalize_reward=True)),
+        (ppo, "CartPole-v1", replace(PPO, num_envs=8, memory="gru", memory_size=8, segment_steps=4)),
         (dqn, "CartPole-v1", dqn.Config(**SHORT)),
         (dqn, "CartPole-v1", dqn.Config(**SHORT, prioritized=True, n_steps=3)),
         (ddpg, "Pendulum-v1", ddpg.Config(**SHORT, twin_critics=True, target_noise=0.2, policy_delay=2)),

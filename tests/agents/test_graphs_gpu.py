@@ -9,6 +9,7 @@ from dataclasses import replace
 import gymnasium
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 
 import envs
 from agents import ddpg, dqn, ppo, schedules
@@ -21,7 +22,9 @@ PPO = ppo.Config(num_envs=64, num_steps=16, num_minibatches=2, update_epochs=2, 
 
 def learned(module, name, config, count):
     """Metrics and weights after a run."""
-    worlds = envs.make_vec(name, count, device="cuda") if "/" in name else gymnasium.make_vec(name, count)
+    mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    ours = "/" in name
+    worlds = envs.make_vec(name, count, device="cuda") if ours else gymnasium.make_vec(name, count, vector_kwargs=mode)
     state = module.TrainState(worlds, replace(config, num_envs=worlds.num_envs), "cuda")
     metrics = list(module.learn(worlds, replace(config, num_envs=worlds.num_envs), state))
     return metrics, torch.cat([value.flatten().float() for value in state.policy.state_dict().values()]), state
@@ -83,9 +86,15 @@ def test_recorded_updates_of_ddpg_are_those_of_plain_calls(options):
     assert torch.equal(weights, expected)
 
 
-@pytest.mark.parametrize(("module", "name"), [(dqn, "CartPole-v1"), (ddpg, "Pendulum-v1")])
-def test_updates_are_recorded_with_environments_on_the_host(module, name):
-    config = module.Config(total_timesteps=4096, learning_starts=512, buffer_size=4096)
+@pytest.mark.parametrize(
+    ("module", "name", "config"),
+    [
+        (ppo, "CartPole-v1", replace(PPO, num_envs=8, total_timesteps=8 * 16 * 8)),
+        (dqn, "CartPole-v1", dqn.Config(total_timesteps=4096, learning_starts=512, buffer_size=4096)),
+        (ddpg, "Pendulum-v1", ddpg.Config(total_timesteps=4096, learning_starts=512, buffer_size=4096)),
+    ],
+)
+def test_updates_are_recorded_with_environments_on_the_host(module, name, config):
     _, weights, state = learned(module, name, config, 8)
     _, expected, _ = learned(module, name, replace(config, cuda_graphs=False), 8)
     assert state.graphs._recorded
