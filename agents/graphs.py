@@ -72,8 +72,11 @@ class Graphs:
         for generator in self.generators:
             graph.register_generator_state(generator)
         torch.cuda.synchronize(self.device)
-        with torch.cuda.graph(graph):
-            result = function()
+        try:
+            with torch.cuda.graph(graph):
+                result = function()
+        except RuntimeError as error:
+            raise RuntimeError("what is done here can't be recorded; cuda_graphs = False goes without") from error
         return graph, result
 
     def numbers(self, config: C) -> C:
