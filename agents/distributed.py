@@ -119,17 +119,15 @@ def average_gradients(grad: Tensor, count: float | Tensor) -> None:
 
 
 def moments(values: Tensor, weights: Tensor | None = None) -> tuple[Any, Tensor, Tensor]:
-    """Number, mean and variance (of the whole population) of the rows `[n, ...]` of all ranks.
+    """Number, mean and variance (of the whole population) of the rows `[n, ...]` of all ranks, float64.
 
-    Mean and variance of no rows are 0. Of several ranks all three are float64 and the same to the bit everywhere,
-    merged in the ranks' order (Chan et al., "Updating formulae and a pairwise algorithm for computing sample
-    variances", 1979). Weights `[n]`, each 0 or 1, say which rows count; None: all.
+    Mean and variance of no rows are 0. They are the same to the bit on every rank, merged in the ranks' order (Chan et
+    al., "Updating formulae and a pairwise algorithm for computing sample variances", 1979). Weights `[n]`, each 0 or 1,
+    say which rows count; None: all.
     """
-    count, zeros = len(values), values.new_zeros(values.shape[1:])
-    if size() == 1 and weights is None:
-        return (count, values.mean(0), values.var(0, correction=0)) if count else (0, zeros, zeros)
-    total, mean, var = _merged([_packed(values.reshape(count, zeros.numel()), weights)])
-    return total[0, 0], mean.view_as(zeros), var.view_as(zeros)
+    shape = values.shape[1:]
+    total, mean, var = _merged([_packed(values.reshape(len(values), shape.numel()), weights)])
+    return total[0, 0], mean.view(shape), var.view(shape)
 
 
 def _merged(groups: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -155,13 +153,23 @@ def _merged(groups: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def _packed(rows: Tensor, weights: Tensor | None = None) -> Tensor:
     """Number, means and sums of squared differences from them: `[n, D]` -> float64 `[1 + 2 D]`.
 
+    Summed up, in the rows' own type, are differences from a number near the mean: shorter than the rows, they lose
+    nothing by that (Chan et al., 1983, "Algorithms for computing the sample variance", section 3).
+
     Weights `[n]`, each 0 or 1, say which rows count.
     """
-    rows = rows.double()
-    weights = torch.ones_like(rows[:, :1]) if weights is None else weights.double().unsqueeze(1)
-    number = weights.sum(0)
-    mean = (rows * weights).sum(0) / number.clamp(min=1)
-    return torch.cat([number, mean, ((rows - mean).square() * weights).sum(0)])
+    if weights is None:
+        number = rows.new_full((1,), len(rows), dtype=torch.float64)
+        near = rows.sum(0) / max(len(rows), 1)
+        rest = rows - near
+    else:
+        counts = weights.to(rows.dtype).unsqueeze(1)
+        number = weights.double().sum().view(1)
+        near = (rows * counts).sum(0) / number.clamp(min=1).to(rows.dtype)
+        rest = (rows - near).mul_(counts)
+    off = rest.sum(0).double() / number.clamp(min=1)
+    squares = rest.square_().sum(0).double() - number * off.square()
+    return torch.cat([number, near.double() + off, squares.clamp_(min=0)])
 
 
 def mean(values: Tensor, weights: Tensor | None = None) -> Tensor:

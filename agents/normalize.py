@@ -57,7 +57,7 @@ class RunningNorm(nn.Module):
             values: `[B, *shape]`.
             valid: bool `[B]`: which of them count.
         """
-        number, mean, var = distributed.moments(values.double(), valid)
+        number, mean, var = distributed.moments(values, valid)
         if self.tied is not None:
             own_mean, mean = mean, _shared(mean, self.tied)
             var = _shared(var + (own_mean - mean).square(), self.tied)
