@@ -69,8 +69,8 @@ def cartpole_worlds(turns: int, num_worlds: int = 1024) -> Figure:
     theirs = CartPoleVectorEnv(num_worlds)
     ours.reset(seed=0)
     theirs.reset(seed=0)
-    actions = torch.randint(0, 2, (64, num_worlds))
-    arrays = actions.numpy()
+    actions = torch.randint(0, 2, (64, num_worlds)).unbind()
+    arrays = [row.numpy() for row in actions]
     result = in_turns(
         lambda: rate(lambda i: ours.step(actions[i % 64]), num_worlds, 0.5),
         lambda: rate(lambda i: theirs.step(arrays[i % 64]), num_worlds, 0.5),
@@ -82,13 +82,10 @@ def cartpole_worlds(turns: int, num_worlds: int = 1024) -> Figure:
 
 def ppo_loop(turns: int) -> Figure:
     """PPO on CartPole with CleanRL's hyperparameters, beside a plain loop that has the same."""
-    import torch
-
     import envs
     from agents import ppo
     from experiments.reference_ppo import NUM_ENVS, NUM_STEPS, steps_per_second
 
-    torch.set_num_threads(1)
     config = ppo.Config(num_envs=NUM_ENVS, num_steps=NUM_STEPS, total_timesteps=10**9)
     learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", NUM_ENVS, num_threads=1), config)
     for _ in range(3):
@@ -156,7 +153,10 @@ class Options:
 
 
 def one_core() -> None:
-    """Keeps this process on one core."""
+    """Keeps this process on one core, torch's threads included: one that waits on a core's other half slows it down."""
+    import torch
+
+    torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 

@@ -83,11 +83,8 @@ def products() -> float:
 
 def main(options: Options) -> None:
     """Measures, prints a line each and writes them."""
-    import torch
-
     version = sb3.load().__version__
     one_core()
-    torch.set_num_threads(1)
     our, their = ours(), theirs()
     print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
     result = in_turns(lambda: rate(our, STEPS), lambda: rate(their, STEPS), options.turns)

@@ -68,11 +68,8 @@ def dqn_loop(turns: int, num_envs: int) -> Figure:
 
 def main(options: Options) -> None:
     """Measures with 1 and 8 worlds, prints a line each and writes them."""
-    import torch
-
     version = sb3.load().__version__
     one_core()
-    torch.set_num_threads(1)
     print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
     figures = []
     for num_envs in (8, 1):

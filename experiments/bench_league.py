@@ -47,10 +47,7 @@ def iteration(past_share: float) -> tuple[Callable[[], float], int]:
 
 def main(options: Options) -> None:
     """Measures, prints a line each and writes them."""
-    import torch
-
     one_core()
-    torch.set_num_threads(1)
     with_past, size = iteration(0.1)
     alone, _ = iteration(0.0)
     print(f"{'':<58} {'with a past':>12} {'without':>12}", flush=True)

@@ -51,11 +51,8 @@ def theirs() -> Callable[[int], Any]:
 
 def main(options: Options) -> None:
     """Measures, prints a line and writes it."""
-    import torch
-
     version = sb3.load().__version__
     one_core()
-    torch.set_num_threads(1)
     our, their = ours(), theirs()
     print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
     result = in_turns(lambda: rate(our, 4 * STEPS), lambda: rate(their, STEPS), options.turns)
