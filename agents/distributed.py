@@ -118,6 +118,10 @@ def average_gradients(grad: Tensor, count: float | Tensor) -> None:
     torch.div(weighted[:-1], weighted[-1], out=grad)
 
 
+CACHED = 1 << 15
+"""Numbers of float64 that stay in a core's cache."""
+
+
 def moments(values: Tensor, weights: Tensor | None = None) -> tuple[Any, Tensor, Tensor]:
     """Number, mean and variance (of the whole population) of the rows `[n, ...]` of all ranks, float64.
 
@@ -153,23 +157,25 @@ def _merged(groups: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def _packed(rows: Tensor, weights: Tensor | None = None) -> Tensor:
     """Number, means and sums of squared differences from them: `[n, D]` -> float64 `[1 + 2 D]`.
 
-    Summed up, in the rows' own type, are differences from a number near the mean: shorter than the rows, they lose
-    nothing by that (Chan et al., 1983, "Algorithms for computing the sample variance", section 3).
+    In one pass, a piece of the rows at a time that stays in a core's cache (all of them on a GPU), over differences
+    from a number near the mean, so that the squares lose nothing (Chan et al., 1983, "Algorithms for computing the
+    sample variance", section 3).
 
     Weights `[n]`, each 0 or 1, say which rows count.
     """
-    if weights is None:
-        number = rows.new_full((1,), len(rows), dtype=torch.float64)
-        near = rows.sum(0) / max(len(rows), 1)
-        rest = rows - near
-    else:
-        counts = weights.to(rows.dtype).unsqueeze(1)
-        number = weights.double().sum().view(1)
-        near = (rows * counts).sum(0) / number.clamp(min=1).to(rows.dtype)
-        rest = (rows - near).mul_(counts)
-    off = rest.sum(0).double() / number.clamp(min=1)
-    squares = rest.square_().sum(0).double() - number * off.square()
-    return torch.cat([number, near.double() + off, squares.clamp_(min=0)])
+    counts = torch.ones_like(rows[:, :1]) if weights is None else weights.to(rows.dtype).unsqueeze(1)
+    number = counts.sum(0, dtype=torch.float64)
+    near = ((rows if weights is None else rows * counts).sum(0) / number.clamp(min=1)).to(rows.dtype).double()
+    size = len(rows) if rows.is_cuda else CACHED // max(rows.shape[1], 1)
+    off, squares = torch.zeros_like(near), torch.zeros_like(near)
+    for piece, its_counts in zip(rows.split(max(size, 1)), counts.split(max(size, 1)), strict=True):
+        rest = piece.double() - near
+        if weights is not None:
+            rest.mul_(its_counts)
+        off += rest.sum(0)
+        squares += rest.square_().sum(0)
+    off /= number.clamp(min=1)
+    return torch.cat([number, near + off, (squares - number * off.square()).clamp_(min=0)])
 
 
 def mean(values: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -185,7 +185,7 @@ def test_statistics_are_those_of_all_values(found: dict) -> None:
         assert same(found[0][name], found[1][name]), name
     for name in ("moments", "one empty"):
         count, mean, var = found[0][name]
-        assert count == 16 and close(mean, joined.mean(0)) and close(var, joined.var(0, correction=0), rtol=1e-6)
+        assert count == 16 and close(mean, joined.mean(0)) and close(var, joined.var(0, correction=0), rtol=1e-9)
     assert same([float(count_or_sum.sum()) for count_or_sum in found[0]["all empty"]], [0, 0, 0])
     several, one_value = found[0]["std_means"]
     assert close(found[0]["mean"], joined.mean(0)) and close(
@@ -196,7 +196,7 @@ def test_statistics_are_those_of_all_values(found: dict) -> None:
     for rows in (16, 4):
         norm.update(values(rows))
     for name, value in norm.state_dict().items():
-        assert close(found[0]["norm"][name], value, rtol=1e-6), name
+        assert close(found[0]["norm"][name], value, rtol=1e-9), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
