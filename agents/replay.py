@@ -92,8 +92,10 @@ class Replay:
         before_the_seam = min(kept, self.capacity - self.position)
         for name, values in rows.items():
             store, newest = self.store[name], values[number - kept :] if kept < number else values
-            store[self.position : self.position + before_the_seam] = newest[:before_the_seam]
-            if before_the_seam < kept:
+            if before_the_seam == kept:
+                store[self.position : self.position + kept] = newest
+            else:
+                store[self.position :] = newest[:before_the_seam]
                 store[: kept - before_the_seam] = newest[before_the_seam:]
         if self.priorities is not None:
             places = torch.arange(self.position, self.position + kept, device=rollout.obs.device)
@@ -193,7 +195,7 @@ def _steps(rollout: Rollout, gamma: float) -> dict[str, Tensor]:
         "actions": rollout.actions,
         "rewards": rollout.rewards,
         "next_obs": rollout.next_obs(),
-        "discounts": (~rollout.terminated).float().mul_(gamma),
+        "discounts": torch.mul(~rollout.terminated, gamma),
         "valid": rollout.valid,
         "ended": rollout.terminated | rollout.truncated,
     }

@@ -211,8 +211,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             given = out["obs"], out["rewards"], out["terminated"], out["truncated"]
             infos = {"action_mask": out["action_mask"]} if self.action_layout else {}
         if num_ended:
-            if out is None:
-                self._unused = None  # handed out
+            self._unused = None  # handed out
             ended = wrap(terminated | truncated)
             episode = {"r": wrap(returns), "l": wrap(lengths)}
             if self.world.statistics:
@@ -223,42 +222,37 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         return *given, infos  # pyright: ignore[reportReturnType]
 
     def _fresh(self) -> tuple[np.ndarray, ...]:
-        """New arrays for a step, in the order of `RESULTS`, then of `AT_ENDS`.
-
-        The latter, zeros, serve until an episode ends: to clear them for each step would take a tenth of the arena's.
-        """
-        rows, empty, zeros = self.num_envs, np.empty, np.zeros
-        if self._unused is None:
-            self._unused = (
-                zeros(self._final_shape, self._obs_dtype),
-                zeros(rows, np.float32),
-                zeros(rows, np.int64),
-                zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS,
-            )
+        """New arrays for a step, in the order of `RESULTS`, then of `AT_ENDS`."""
+        rows, empty = self.num_envs, np.empty
         return (
             empty(self._obs_shape, self._obs_dtype),
             empty(rows, np.float32),
             empty(rows, np.bool_),
             empty(rows, np.bool_),
             empty(self._mask_shape, np.bool_) if self.action_layout else self._no_mask,
-            *self._unused,
+            *self._at_ends(),
         )
 
     def _given(self, out: Out) -> tuple[np.ndarray, ...]:
         """`_fresh`, but with the arrays in `out`."""
-        rows, *views = self.num_envs, *self._views(out)
-        ends = dict(zip([name for name in AT_ENDS if name in out], views[len(RESULTS) :], strict=True))
-        for name in ends.keys() - {"final_obs"}:
-            ends[name].fill(0)
-        if "final_obs" not in ends:
-            ends["final_obs"] = np.zeros(self._final_shape, self._obs_dtype)
-        if "returns" not in ends:
-            ends["returns"], ends["lengths"] = np.zeros(rows, np.float32), np.zeros(rows, np.int64)
-        if "statistics" not in ends:
-            ends["statistics"] = NO_STATISTICS
-            if self.world.statistics:
-                ends["statistics"] = np.zeros(self._statistics_shape, np.float32)
-        return *views[: len(RESULTS)], *(ends[name] for name in AT_ENDS)
+        views = self._views(out)
+        results, (final_obs, *told) = views[: len(RESULTS)], views[len(RESULTS) :]
+        for view in told:
+            if view is not None:
+                view.fill(0)
+        pairs = zip((final_obs, *told), self._at_ends(), strict=True)
+        return *results, *(unused if view is None else view for view, unused in pairs)
+
+    def _at_ends(self) -> tuple[np.ndarray, ...]:
+        """Zeros in the order of `AT_ENDS`, which serve until an episode ends: to clear them each step takes long."""
+        if self._unused is None:
+            self._unused = (
+                np.zeros(self._final_shape, self._obs_dtype),
+                np.zeros(self.num_envs, np.float32),
+                np.zeros(self.num_envs, np.int64),
+                np.zeros(self._statistics_shape, np.float32) if self.world.statistics else NO_STATISTICS,
+            )
+        return self._unused
 
     def _run(self, mode: int, actions: np.ndarray, *results: np.ndarray) -> int:
         """Steps all worlds; returns the rows that ended, or -1 - row of a bad action, with nothing stepped."""
@@ -293,11 +287,14 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         return np.empty(self._obs_shape, self._obs_dtype)
 
     def _views(self, out: Out) -> tuple[Any, ...]:
-        """Arrays over the tensors of `out`, kept for when the same dict comes again, as a collector's rows do."""
+        """Arrays over the tensors of `out`, in the order of `RESULTS`, then of `AT_ENDS`, None for those not in it.
+
+        They are kept for when the same dict comes again, as a collector's rows do.
+        """
         kept, tensors, views = self._kept_views.get(id(out), (None, (), ()))
         if kept is out and all(tensor is given for tensor, given in zip(tensors, out.values(), strict=False)):
             return views
-        views = [self._view(out, name) for name in (*RESULTS, *AT_ENDS) if name in RESULTS or name in out]
+        views = [self._view(out, name) if name in RESULTS or name in out else None for name in (*RESULTS, *AT_ENDS)]
         if len(self._kept_views) >= KEPT_VIEWS:
             self._kept_views.clear()
         self._kept_views[id(out)] = out, tuple(out.values()), tuple(views)

@@ -71,8 +71,8 @@ class CudaVectorEnv(WorldVectorEnv):
         return self._results(given)
 
     def _by_result(self, out: Out) -> dict[str, Any]:
-        names = (name for name in (*RESULTS, *AT_ENDS) if name in RESULTS or name in out)
-        return dict(zip(names, self._views(out), strict=True))
+        pairs = zip((*RESULTS, *AT_ENDS), self._views(out), strict=True)
+        return {name: view for name, view in pairs if view is not None}
 
     def _fresh_tensors(self) -> dict[str, torch.Tensor]:
         return {name: self._empty(name) for name in (*RESULTS, *AT_ENDS)}

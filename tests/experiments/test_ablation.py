@@ -51,17 +51,18 @@ def test_each_arm_differs_from_its_base_in_what_it_says_and_in_nothing_else() ->
     for arm in ablation.read_arms():
         _, _, choice, config = parse(arm.words)
         assert choice.id == arm.env_id and isinstance(config, Config)
-        configs[arm.name] = vars(config)
+        configs[arm.name] = vars(config) | choice.options
     differ = lambda name, base: {key for key, value in configs[name].items() if value != configs[base][key]}  # noqa: E731
     duel, arena = "quintet/Duel-v0", "quintet/Arena-v0"
     assert differ(f"{duel} no-past", f"{duel} base") == {"past_share"}
     assert differ(f"{duel} memory", f"{duel} base") == {"memory"}
     assert differ(f"{duel} win-only", f"{duel} base") == {"knobs"}
-    assert differ(f"{arena} no-spirit", f"{arena} base") == {"knobs"}
+    assert differ(f"{arena} no-spirit", f"{arena} base") == differ(f"{arena} all-spirit", f"{arena} base") == {"knobs"}
     base = configs[f"{duel} base"]
     assert (base["past_share"], base["memory"], base["total_timesteps"]) == (0.1, "", 2_000_000)
     assert (base["rate_every"], base["snapshot_every"]) == (500_000, 100_000)
-    assert configs[f"{arena} base"]["knobs"] == ("team_spirit=linear:0.3:0.8",)
+    spirits = [configs[f"{arena} {arm}"]["knobs"] for arm in ("base", "no-spirit", "all-spirit")]
+    assert spirits == [("team_spirit=linear:0.3:0.8",), ("team_spirit=0",), ("team_spirit=1",)]
 
 
 def test_without_shaped_rewards_only_the_win_is_left() -> None:
