@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: help setup demo test test-slow test-gpu lint format bench clean
 
 help:
-	@echo "make demo       train two agents, evaluate them, leave videos (4 minutes)"
+	@echo "make demo       train two agents, evaluate them, leave videos (a minute or two)"
 	@echo "make test       the tests"
 	@echo "make test-slow  the learning tests, which take longer"
 	@echo "make test-gpu   what needs an NVIDIA GPU, with PYTHON's own torch, numba and numba-cuda"

@@ -1,4 +1,4 @@
-"""`quintet demo`: two agents from nothing to a video, and a match of one that comes trained, in four minutes."""
+"""`quintet demo`: two agents from nothing to a video, and a match of one that comes trained, in a minute or two."""
 
 import time
 from dataclasses import dataclass
