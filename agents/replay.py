@@ -195,7 +195,7 @@ def _steps(rollout: Rollout, gamma: float) -> dict[str, Tensor]:
         "actions": rollout.actions,
         "rewards": rollout.rewards,
         "next_obs": rollout.next_obs(),
-        "discounts": torch.mul(~rollout.terminated, gamma),
+        "discounts": ~rollout.terminated * gamma,
         "valid": rollout.valid,
         "ended": rollout.terminated | rollout.truncated,
     }

@@ -365,7 +365,7 @@ class Collector:
             rollout.final_index, rollout.final_obs, rollout.final_memory = (
                 torch.cat(parts) for parts in zip(*finals, strict=True)
             )
-        elif len(rollout.final_index):
+        else:
             rollout.final_index, rollout.final_obs = rollout.final_index[:0], rollout.final_obs[:0]
             rollout.final_memory = self.memory[:0]
 

@@ -44,7 +44,7 @@ class Mean(nn.Module):
         """
         errors = torch.addcmul(rewards, discounts, ahead.squeeze(-1)).sub_(outputs.squeeze(-1))
         slopes = errors.clamp(-1, 1) if self.huber else errors
-        losses = slopes * torch.sub(errors, slopes, alpha=0.5)
+        losses = slopes * (errors - 0.5 * slopes)
         return Compared(losses, -slopes.unsqueeze(-1), errors)
 
 

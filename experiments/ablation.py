@@ -67,7 +67,7 @@ class Arm:
     games: int
     """Of its last policy against each scripted player."""
     flags: tuple[str, ...] = ()
-    """What differs from the base, on the command line."""
+    """On the command line: those of all the environment's arms, then what differs from the base."""
 
     @property
     def name(self) -> str:
@@ -112,7 +112,7 @@ def read_arms(steps: int = 0, games: int = 0) -> list[Arm]:
         for one in about["arms"]:
             arm = Arm(
                 env_id, one["name"], one["about"], steps or about["steps"], games or about["games"],
-                tuple(one.get("flags", ())),
+                (*about.get("flags", ()), *one.get("flags", ())),
             )  # fmt: skip
             arms.append(arm)
     return arms
