@@ -145,9 +145,9 @@ class Policy(nn.Module):
         return torch.tanh(self.actor(self.features(obs)))
 
     def trace(self, obs: Tensor) -> "Traces":
-        """What `forward` gives, as `output`, and what `backward` needs to know of the way there."""
-        seen = self.features(obs)
-        through = self.actor.trace(seen.detach())
+        """What `forward` gives, as `output`, and what `backward` needs; both within `features.by_hand()`."""
+        seen = self.features.trace(obs)
+        through = self.actor.trace(seen)
         return Traces(seen, [through], through.output.tanh())
 
     def backward(self, traces: "Traces", slopes: Tensor) -> None:
@@ -201,11 +201,11 @@ class Critics(nn.Module):
         seen = torch.cat([self.features(obs), actions], dim=-1)
         return [critic(seen).squeeze(-1) for critic in self.critics]
 
-    def trace(self, obs: Tensor, actions: Tensor, count: int | None = None) -> Traces:
-        """Values `[critics, N]` as `output`, of the first `count` critics, and what `backward` needs."""
-        seen = self.features(obs)
-        inputs = torch.cat([seen.detach(), actions], dim=-1)
-        through = [critic.trace(inputs) for critic in self.critics[:count]]  # pyright: ignore
+    def trace(self, obs: Tensor, actions: Tensor) -> Traces:
+        """Values `[critics, N]` as `output`, and what `backward` needs; both within `features.by_hand()`."""
+        seen = self.features.trace(obs)
+        inputs = torch.cat([seen, actions], dim=-1)
+        through = [critic.trace(inputs) for critic in self.critics]  # pyright: ignore
         return Traces(seen, through, torch.stack([one.output.squeeze(-1) for one in through]))
 
     def backward(self, traces: Traces, slopes: Tensor) -> None:
@@ -220,12 +220,11 @@ class Critics(nn.Module):
 
     def uphill(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """The first critic's values `[N]` and their slopes by the actions `[N, d]`: where the actor should go."""
-        with torch.no_grad():
-            traces = self.trace(obs, actions, count=1)
-            ones = torch.ones_like(traces.output).t()
-            columns = slice(traces.seen.shape[1], None)
-            slopes = self.critics[0].backward(traces.through[0], ones, weights=False, inputs=columns)  # pyright: ignore
-        return traces.output[0], slopes
+        seen, critic = self.features(obs), self.critics[0]
+        trace = critic.trace(torch.cat([seen, actions], dim=-1))  # pyright: ignore
+        columns = slice(seen.shape[1], None)
+        slopes = critic.backward(trace, torch.ones_like(trace.output), weights=False, inputs=columns)  # pyright: ignore
+        return trace.output.squeeze(-1), slopes
 
 
 def make_policy(
@@ -343,7 +342,8 @@ def update(state: TrainState, config: Config) -> Record:
     state.num_updates += 1
     now, all_move = state.graphs.numbers(config), state.num_updates % config.policy_delay == 0
     step = step_all if all_move else step_critics
-    return state.graphs.kept(state.graphs.run(step.__name__, lambda: step(state, now)))
+    with state.policy.features.by_hand():
+        return state.graphs.kept(state.graphs.run(step.__name__, lambda: step(state, now)))
 
 
 def step_critics(state: TrainState, config: Config) -> Record:
@@ -359,20 +359,19 @@ def step_all(state: TrainState, config: Config) -> Record:
     values, critic_loss = update_critics(state, batch, config)
     actor_loss = update_actor(state, batch.obs)
     for target, optimizer in zip(state.targets, (state.actor_optimizer, state.critic_optimizer), strict=True):
-        target.data.lerp_(optimizer.flat.data, config.tau)
+        target.lerp_(optimizer.flat, config.tau)
     return critic_loss, values, actor_loss
 
 
 def update_critics(state: TrainState, batch: Transitions, config: Config) -> tuple[Tensor, Tensor]:
     """One step towards r + gamma * Q_target(s', actor_target(s')); returns values `[critics, B]` and the loss `[]`."""
-    with torch.no_grad():
-        next_actions = state.target_policy(batch.next_obs)
-        if state.smooths_targets:
-            noise = torch.randn(next_actions.shape, generator=state.generator, device=next_actions.device)
-            cut = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
-            next_actions = next_actions.add_(cut).clamp_(-1, 1)
-        future = torch.stack(state.target_critics(batch.next_obs, next_actions)).amin(0)
-        targets = torch.addcmul(batch.rewards, batch.discounts, future)
+    next_actions = state.target_policy(batch.next_obs)
+    if state.smooths_targets:
+        noise = torch.randn(next_actions.shape, generator=state.generator, device=next_actions.device)
+        cut = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
+        next_actions = next_actions.add_(cut).clamp_(-1, 1)
+    future = torch.stack(state.target_critics(batch.next_obs, next_actions)).amin(0)
+    targets = torch.addcmul(batch.rewards, batch.discounts, future)
     traces = state.critics.trace(batch.obs, state.policy.unit(batch.actions))
     errors = traces.output - targets
     state.critic_optimizer.zero_grad()

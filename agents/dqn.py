@@ -170,10 +170,10 @@ class Policy(nn.Module):
         return state_value.unsqueeze(1) + advantage - advantage.mean(dim=1, keepdim=True)
 
     def trace(self, obs: Tensor) -> tuple[Tensor, "Traces"]:
-        """`outputs`, and what `backward` needs to know of the way there."""
-        seen = self.features(obs)
-        advantage = self.advantage.trace(seen.detach())
-        state_value = None if self.state_value is None else self.state_value.trace(seen.detach())
+        """`outputs`, and what `backward` needs to know of the way there; both within `features.by_hand()`."""
+        seen = self.features.trace(obs)
+        advantage = self.advantage.trace(seen)
+        state_value = None if self.state_value is None else self.state_value.trace(seen)
         outputs = self._combined(advantage.output, None if state_value is None else state_value.output)
         return outputs, Traces(seen, advantage, state_value)
 
@@ -206,9 +206,14 @@ class Policy(nn.Module):
         values = self.head.mean(self.outputs(obs))
         if not deterministic:
             draws = torch.rand(len(obs), self.num_actions + 1, generator=generator, device=obs.device)
-            values = torch.where(draws[:, :1] < self.epsilon, draws[:, 1:], values)
+            chance, random = draws.split((1, self.num_actions), dim=1)
+            values = torch.where(chance < self.epsilon, random, values)
         actions = masked(values, mask).argmax(dim=-1)
         return actions + self.first_action if self.first_action else actions, memory
+
+    def numbered(self, actions: Tensor) -> Tensor:
+        """Actions of the space, int64, as 0 to `num_actions` - 1."""
+        return actions - self.first_action if self.first_action else actions
 
 
 def masked(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -325,15 +330,16 @@ def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     """`descend`, and the target network follows where it is its turn."""
     state.optimizer.learning_rate = config.learning_rate
     now = state.graphs.numbers(config)
-    found = state.graphs.run("descend", lambda: descend(state, now))
     state.num_updates += 1
-    if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
-        state.target_parameters.data.lerp_(state.optimizer.flat.data, config.tau)
-    return state.graphs.kept(found)
+    with state.policy.features.by_hand():
+        found = state.graphs.run("descend", lambda: descend(state, now))
+        if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
+            state.target_parameters.lerp_(state.optimizer.flat, config.tau)
+        return state.graphs.kept(found)
 
 
 def descend(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
-    """One step of Adam on a sample; returns unweighted losses `[B]` and outputs of what was done, `[B, num_atoms]`."""
+    """One step of Adam on a sample; returns errors `[B]` and outputs of what was done, `[B, num_atoms]`."""
     policy, priorities, optimizer = state.policy, state.replay.priorities, state.optimizer
     if priorities is None:
         places, weights = state.replay.draw(config.batch_size, state.generator), None
@@ -342,19 +348,18 @@ def descend(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     batch = state.replay.take(places)
     ahead = look_ahead(state, batch, config.double)
     everything, traces = policy.trace(batch.obs)
-    index = of_actions(batch.actions - policy.first_action, policy.num_atoms)
+    index = of_actions(policy.numbered(batch.actions), policy.num_atoms)
     outputs = everything.gather(1, index).squeeze(1)
-    losses, slopes, errors = policy.head.compare(outputs, ahead, batch.rewards, batch.discounts)
-    slopes = (slopes if weights is None else slopes * weights.unsqueeze(1)) / len(losses)
+    slopes, errors = policy.head.compare(outputs, ahead, batch.rewards, batch.discounts)
+    slopes = (slopes if weights is None else slopes * weights.unsqueeze(1)) / len(errors)
     optimizer.zero_grad()
     policy.backward(traces, torch.zeros_like(everything).scatter_(1, index, slopes.unsqueeze(1)))
     optimizer.step(config.max_grad_norm)
     if priorities is not None:
         priorities.update(places, errors)
-    return losses, outputs
+    return errors, outputs
 
 
-@torch.no_grad()
 def look_ahead(state: TrainState, batch: Transitions, double: bool) -> Tensor:
     """What the target network says of the best legal next actions, `[B, num_atoms]`."""
     outputs = state.target.outputs(batch.next_obs)
@@ -372,9 +377,9 @@ def metrics(state: TrainState, records: list[tuple[Tensor, Tensor]]) -> dict[str
     """What an iteration came to."""
     found = {"charts/epsilon": float(state.policy.epsilon), "charts/learning_rate": state.optimizer.learning_rate}
     if records:
-        losses, outputs = (torch.stack(parts) for parts in zip(*records, strict=True))
+        errors, outputs = (torch.stack(parts) for parts in zip(*records, strict=True))
+        head = state.policy.head
         found["losses/td_loss"], found["losses/q_value"] = (
-            float(losses.mean()),
-            float(state.policy.head.mean(outputs).mean()),
+            float(values.mean()) for values in (head.losses(errors), head.mean(outputs))
         )
     return found | state.collector.episode_metrics()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -71,9 +72,11 @@ class MLP(nn.Module):
             x = self.activation(F.linear(x, layer["weight"], layer["bias"]))  # pyright: ignore
         return F.linear(x, last["weight"], last["bias"])  # pyright: ignore
 
-    @torch.no_grad()
     def trace(self, x: Tensor) -> "Trace":
-        """What `forward` gives for `[B, sizes[0]]`, and what `backward` needs to know of the way there."""
+        """What `forward` gives for `[B, sizes[0]]`, and what `backward` needs to know of the way there.
+
+        Called without autograd, as is `backward`: see `Features.by_hand`.
+        """
         inputs, outputs = [x], []
         for layer in self._weights:
             if outputs:
@@ -81,7 +84,6 @@ class MLP(nn.Module):
             outputs.append(F.linear(inputs[-1], layer["weight"], layer["bias"]))  # pyright: ignore
         return Trace(inputs, outputs)
 
-    @torch.no_grad()
     def backward(
         self, trace: "Trace", slopes: Tensor, weights: bool = True, inputs: slice | None = None
     ) -> Tensor | None:
@@ -159,6 +161,17 @@ class Features(nn.Module):
         center, rate = bounds_to_unit(space) if scaled else (None, None)
         self.register_buffer("center", center, persistent=False)
         self.register_buffer("rate", rate, persistent=False)
+
+    def by_hand(self) -> AbstractContextManager[None]:
+        """Within it gradients are worked out by hand, at no cost of autograd's; only `trace` still notes its own."""
+        return torch.inference_mode() if self.convolutions is None else torch.no_grad()
+
+    def trace(self, obs: Tensor) -> Tensor:
+        """What `forward` gives; where there are convolutions, autograd finds their gradients from it."""
+        if self.convolutions is None:
+            return self(obs)
+        with torch.enable_grad():
+            return self(obs)
 
     def forward(self, obs: Tensor) -> Tensor:
         """`[..., *shape]` -> `[..., num_features]`."""

@@ -49,6 +49,7 @@ class FlatAdam:
         weight_decay: float = 0.0,
     ) -> None:
         self.flat = flatten_parameters(modules)
+        self._values = self.flat.detach()
         assert self.flat.grad is not None
         self.grad: Tensor = self.flat.grad
         self.eps, self.betas, self.weight_decay = eps, betas, weight_decay
@@ -76,13 +77,12 @@ class FlatAdam:
         """Clears all gradients."""
         self.grad.zero_()
 
-    @torch.no_grad()
     def step(self, max_grad_norm: float = 0.0) -> None:
         """One step along the gradients, first shortened to `max_grad_norm` where they are longer; 0 leaves them."""
         scale = (torch.linalg.vector_norm(self.grad) / max_grad_norm).clamp_(min=1) if max_grad_norm else None
         self.steps += 1
         torch._fused_adamw_(  # pyright: ignore[reportPrivateImportUsage]
-            [self.flat], [self.grad], [self.exp_avg], [self.exp_avg_sq], [], [self.steps],
+            [self._values], [self.grad], [self.exp_avg], [self.exp_avg_sq], [], [self.steps],
             lr=self._learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay,
             eps=self.eps, amsgrad=False, maximize=False, grad_scale=scale,
         )  # fmt: skip

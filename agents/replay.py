@@ -63,7 +63,7 @@ class Replay:
         on_gpu = rollout.obs.device.type == "cuda"  # where a recorded draw reads it anew
         self.filled: int | Tensor = torch.zeros((), dtype=torch.float64, device=rollout.obs.device) if on_gpu else 0
         steps = _steps(rollout, gamma)
-        rows = {name: values[0, 0] for name, values in steps.items() if name not in ("valid", "ended")}
+        rows = {name: values[0, 0] for name, values in steps.items() if name != "valid"}
         self.num_bytes = capacity * sum(row.numel() * row.element_size() for row in rows.values())
         free = free_memory(rollout.obs.device)
         if self.num_bytes > free:
@@ -73,17 +73,16 @@ class Replay:
                 f"{free / 2**30:.2f} GiB are free; lower buffer_size to {fits:,} or less"
             )
         self.store = {name: row.new_zeros(capacity, *row.shape) for name, row in rows.items()}
-        self.waiting = {name: values[:0].clone() for name, values in steps.items()}
+        self.waiting = {name: values[:0].clone() for name, values in (steps | {"ended": rollout.terminated}).items()}
 
-    @torch.no_grad()
     def add(self, rollout: Rollout) -> int:
         """Takes in the valid rows of a rollout, oldest first; returns how many there were."""
         steps = _steps(rollout, self.gamma)
         if self.num_steps > 1:
+            steps["ended"] = rollout.terminated | rollout.truncated
             joined = {name: torch.cat([self.waiting[name], values]) for name, values in steps.items()}
             steps, self.waiting = look_ahead(joined, self.num_steps)
-        single = len(steps["valid"]) == 1
-        rows = {name: steps[name][0] if single else steps[name].flatten(0, 1) for name in self.store}
+        rows = {name: steps[name].flatten(0, 1) for name in self.store}
         if not (rollout.all_valid or steps["valid"].all()):
             index = steps["valid"].flatten().nonzero().flatten()
             rows = {name: values[index] for name, values in rows.items()}
@@ -197,7 +196,6 @@ def _steps(rollout: Rollout, gamma: float) -> dict[str, Tensor]:
         "next_obs": rollout.next_obs(),
         "discounts": ~rollout.terminated * gamma,
         "valid": rollout.valid,
-        "ended": rollout.terminated | rollout.truncated,
     }
     if rollout.action_mask is not None:
         found["next_mask"] = _next_mask(rollout, rollout.action_mask)

@@ -239,14 +239,13 @@ class Collector:
 
     def begin(self, rollout: Rollout) -> Tensor:
         """What a rollout begins with; returns what `finish` is to be given."""
-        rollout.memory = self.memory.clone()
+        rollout.memory = self.memory
         return self.fake
 
     def finish(self, rollout: Rollout, fake_at_start: Tensor, finals: list[Final]) -> None:
         """What is to be done when a rollout was played."""
-        obs, starts, mask = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
-        self.obs, self.starts, self.memory = obs.clone(), starts.clone(), self.memory.clone()
-        self.action_mask = None if mask is None else mask.clone()
+        self.obs, self.starts, self.action_mask = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
+        self.memory = self.memory.clone()
         self._keep_finals(rollout, finals)
         self._mark_valid(rollout, fake_at_start)
         self._count_episodes(rollout)
@@ -365,9 +364,9 @@ class Collector:
             rollout.final_index, rollout.final_obs, rollout.final_memory = (
                 torch.cat(parts) for parts in zip(*finals, strict=True)
             )
-        else:
+        elif len(rollout.final_index):
             rollout.final_index, rollout.final_obs = rollout.final_index[:0], rollout.final_obs[:0]
-            rollout.final_memory = self.memory[:0]
+            rollout.final_memory = rollout.final_memory[:0]
 
     def _mark_valid(self, rollout: Rollout, fake_at_start: Tensor) -> None:
         if not self.owners.opponents:
@@ -378,13 +377,13 @@ class Collector:
 
     def _count_episodes(self, rollout: Rollout) -> None:
         """Raw returns and lengths of the learner's episodes that ended, in order of time."""
-        valid, rewards = rollout.valid.cpu().numpy(), rollout.rewards.cpu().numpy()
-        ended = (rollout.terminated | rollout.truncated).cpu().numpy()
-        counted = np.multiply(rewards, valid, dtype=np.float64)
-        if not math.isfinite(counted.sum()):
+        told = (rollout.rewards, rollout.terminated, rollout.truncated, rollout.valid)
+        rewards, terminated, truncated, valid = (values.cpu().numpy() for values in told)
+        counted = rewards if rollout.all_valid else rewards * valid
+        if not math.isfinite(np.add.reduce(counted, axis=None, dtype=np.float64)):
             t, row = np.argwhere(~np.isfinite(rewards))[0]
             raise EnvError(f"its world {row} gave the reward {rewards[t, row]}; rewards must be finite")
-        begin = 0
+        ended, begin = terminated | truncated, 0
         for t in np.flatnonzero(ended.any(axis=1)).tolist() if ended.any() else ():
             self._count_steps(counted[begin : t + 1], valid[begin : t + 1])
             begin = t + 1
@@ -397,7 +396,7 @@ class Collector:
     def _count_steps(self, rewards: np.ndarray, valid: np.ndarray) -> None:
         """Adds steps `[t, N]` to the returns and lengths of the episodes under way; of one step there is no sum."""
         if len(rewards):
-            self._returns += rewards[0] if len(rewards) == 1 else rewards.sum(axis=0)
+            self._returns += rewards[0] if len(rewards) == 1 else rewards.sum(axis=0, dtype=np.float64)
             self._lengths += valid[0] if len(valid) == 1 else valid.sum(axis=0)
 
     def _count_statistics(self, rollout: Rollout) -> None:

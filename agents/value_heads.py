@@ -1,7 +1,7 @@
 """What a value network says of each action: its mean return, or the distribution of returns.
 
 Each head has `num_atoms` outputs an action; `mean` turns them into values, and `compare` holds those of the actions
-taken against what the next observation promised. All three are used alike.
+taken against what the next observation promised; `losses` are left for when they are logged. All three are used alike.
 """
 
 from typing import Any, NamedTuple
@@ -13,12 +13,10 @@ from torch import Tensor, nn
 class Compared(NamedTuple):
     """How far outputs are from what was promised."""
 
-    losses: Tensor
-    """`[B]`"""
     slopes: Tensor
     """`[B, num_atoms]`: the derivative of each loss by its outputs, worked out by hand to spare autograd the way."""
     errors: Tensor
-    """`[B]`: what priorities are made of."""
+    """`[B]`: what priorities and losses are made of."""
 
 
 class Mean(nn.Module):
@@ -35,17 +33,23 @@ class Mean(nn.Module):
         return outputs.squeeze(-1)
 
     def compare(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> Compared:
-        """Half of squared errors e = reward + discount * ahead - output; with `huber`, |e| - 1/2 where |e| is above 1.
+        """Errors output - (reward + discount * ahead).
 
         Args:
             outputs: `[B, num_atoms]`, of the actions taken.
             ahead: `[B, num_atoms]`, of the best next actions.
             rewards, discounts: `[B]`, of a replay's transitions.
         """
-        errors = torch.addcmul(rewards, discounts, ahead.squeeze(-1)).sub_(outputs.squeeze(-1))
-        slopes = errors.clamp(-1, 1) if self.huber else errors
-        losses = slopes * (errors - 0.5 * slopes)
-        return Compared(losses, -slopes.unsqueeze(-1), errors)
+        errors = outputs - torch.addcmul(rewards.unsqueeze(1), discounts.unsqueeze(1), ahead)
+        return Compared(self._slopes(errors), errors.squeeze(1))
+
+    def losses(self, errors: Tensor) -> Tensor:
+        """Half of squared errors e, `[...]`; with `huber`, |e| - 1/2 where |e| is above 1."""
+        slopes = self._slopes(errors)
+        return slopes * (errors - 0.5 * slopes)
+
+    def _slopes(self, errors: Tensor) -> Tensor:
+        return errors.clamp(-1, 1) if self.huber else errors
 
 
 class Categorical(nn.Module):
@@ -69,11 +73,14 @@ class Categorical(nn.Module):
         return outputs.softmax(dim=-1) @ self.returns
 
     def compare(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> Compared:
-        """Cross-entropies with the promised distribution, which serve as errors too; see `Mean.compare`."""
+        """Cross-entropies with the promised distribution as errors; see `Mean.compare`."""
         promised = self.project(ahead.softmax(dim=-1), rewards, discounts)
         logs = outputs.log_softmax(dim=-1)
-        losses = -(promised * logs).sum(dim=-1)
-        return Compared(losses, logs.exp() - promised, losses)
+        return Compared(logs.exp() - promised, -(promised * logs).sum(dim=-1))
+
+    def losses(self, errors: Tensor) -> Tensor:
+        """The errors themselves."""
+        return errors
 
     def project(self, probabilities: Tensor, rewards: Tensor, discounts: Tensor) -> Tensor:
         """Probabilities `[B, num_atoms]` moved to rewards + discounts * return, each shared by the two nearest."""
@@ -107,13 +114,17 @@ class Quantiles(nn.Module):
         return outputs.mean(dim=-1)
 
     def compare(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> Compared:
-        """Quantile Huber losses, which serve as errors too; see `Mean.compare`."""
+        """Quantile Huber losses as errors; see `Mean.compare`."""
         targets = torch.addcmul(rewards.unsqueeze(1), discounts.unsqueeze(1), ahead)
         errors = targets.unsqueeze(1) - outputs.unsqueeze(2)
         cut = errors.clamp(-1, 1)
         weights = (self.shares - (errors < 0).float()).abs()
         losses = (weights * cut * (errors - 0.5 * cut)).mean(dim=2).sum(dim=1)
-        return Compared(losses, -(weights * cut).mean(dim=2), losses)
+        return Compared(-(weights * cut).mean(dim=2), losses)
+
+    def losses(self, errors: Tensor) -> Tensor:
+        """The errors themselves."""
+        return errors
 
 
 def make_head(config: Any) -> Mean | Categorical | Quantiles:

@@ -23,8 +23,8 @@ from experiments.report import ONE_CORE, check, due, quintet, run_all, settings_
 from experiments.worlds import EVALUATION_SEED
 
 ARMS = Path(__file__).parent / "ablation.toml"
-RATINGS, VERSIONS = 4, 20
-"""Of a run: how often it is rated, and how many past versions it leaves, at equal distances."""
+VERSIONS = 20
+"""That a run leaves, at equal distances."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Arm:
     """Agent-steps of a run."""
     games: int
     """Of its last policy against each scripted player."""
+    ratings: int
+    """How often a run is rated, at equal distances."""
     flags: tuple[str, ...] = ()
     """On the command line: those of all the environment's arms, then what differs from the base."""
 
@@ -79,7 +81,7 @@ class Arm:
         """The command that trains it, but for the seed and the folder."""
         counts = {
             "total-timesteps": self.steps,
-            "rate-every": self.steps // RATINGS,
+            "rate-every": self.steps // self.ratings,
             "snapshot-every": self.steps // VERSIONS,
         }
         given = [word for name, value in counts.items() for word in (f"--{name}", str(value))]
@@ -112,7 +114,7 @@ def read_arms(steps: int = 0, games: int = 0) -> list[Arm]:
         for one in about["arms"]:
             arm = Arm(
                 env_id, one["name"], one["about"], steps or about["steps"], games or about["games"],
-                (*about.get("flags", ()), *one.get("flags", ())),
+                about["ratings"], (*about.get("flags", ()), *one.get("flags", ())),
             )  # fmt: skip
             arms.append(arm)
     return arms

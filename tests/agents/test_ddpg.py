@@ -146,9 +146,10 @@ def test_gradients_by_hand_are_autograd_s(space: spaces.Box) -> None:
     flats = [flatten_parameters([policy]), flatten_parameters([critics])]
     obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
     tried, slopes = torch.rand(6, 2), torch.randn(2, 6)
-    critics.backward(critics.trace(obs, tried), slopes)
-    traces = policy.trace(obs)
-    policy.backward(traces, critics.uphill(obs, traces.output)[1])
+    with policy.features.by_hand():
+        critics.backward(critics.trace(obs, tried), slopes)
+        traces = policy.trace(obs)
+        policy.backward(traces, critics.uphill(obs, traces.output)[1])
     found = [flat.grad.clone() for flat in flats]  # pyright: ignore
     for flat in flats:
         flat.grad.zero_()  # pyright: ignore
@@ -178,7 +179,8 @@ def test_the_actor_s_step_leaves_the_critics_gradients_alone() -> None:
     loss = -state.critics(obs, state.policy(obs))[0].mean()
     expected = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(state.policy.parameters()))])
     before = state.critic_optimizer.grad.clone()
-    assert float(ddpg.update_actor(state, obs)) == pytest.approx(float(loss))
+    with state.policy.features.by_hand():
+        assert float(ddpg.update_actor(state, obs)) == pytest.approx(float(loss))
     assert torch.equal(state.critic_optimizer.grad, before)
     assert torch.allclose(state.actor_optimizer.grad, expected, atol=1e-7)
 

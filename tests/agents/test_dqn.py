@@ -178,9 +178,9 @@ def test_double_values_the_choice_of_the_network_by_the_target() -> None:
         dqn.collect(state, config)
         state.replay.store["discounts"].fill_(0.5)
         taken = int(state.replay.store["actions"][0])
-        loss, values = dqn.update(state, config)
+        error, values = dqn.update(state, config)
         assert values.tolist() == [[[4.0, 2.0][taken]]]
-        assert float(loss) == pytest.approx((values.item() - expected) ** 2 / 2)
+        assert float(error) == pytest.approx(values.item() - expected)
 
 
 def test_a_dueling_network_has_advantages_of_mean_zero() -> None:

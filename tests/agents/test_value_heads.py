@@ -12,8 +12,9 @@ def test_a_mean_s_losses_by_hand() -> None:
     outputs, ahead = torch.tensor([[1.0], [1.0], [1.0]]), torch.tensor([[4.0], [4.0], [4.0]])
     rewards, discounts = torch.tensor([0.5, 0.0, 2.0]), torch.tensor([0.5, 0.0, 0.5])
     for huber, expected in ((True, [1.0, 0.5, 2.5]), (False, [1.125, 0.5, 4.5])):
-        losses, _, errors = Mean(huber).compare(outputs, ahead, rewards, discounts)
-        assert losses.tolist() == expected and errors.tolist() == [1.5, -1.0, 3.0]
+        head = Mean(huber)
+        errors = head.compare(outputs, ahead, rewards, discounts).errors
+        assert head.losses(errors).tolist() == expected and errors.tolist() == [-1.5, 1.0, -3.0]
 
 
 def test_probabilities_go_to_the_nearest_returns() -> None:
@@ -59,14 +60,14 @@ def test_slopes_are_those_that_autograd_finds(head: Any) -> None:
     torch.manual_seed(0)
     outputs = torch.randn(50, head.num_atoms).mul_(2).requires_grad_()
     compared = head.compare(outputs, torch.randn(50, head.num_atoms), torch.randn(50), torch.rand(50))
-    (expected,) = torch.autograd.grad(compared.losses.sum(), outputs)
+    (expected,) = torch.autograd.grad(head.losses(compared.errors).sum(), outputs)
     assert torch.allclose(compared.slopes, expected, atol=1e-5)
 
 
 def test_quantile_losses_by_hand() -> None:
     """Two quantiles at 0 and 1, one promised return 2, whatever the atoms: errors 2 and 1 weigh 1/4 and 3/4."""
     outputs = torch.tensor([[0.0, 1.0]])
-    losses, *_ = Quantiles(2).compare(outputs, torch.zeros(1, 2), torch.tensor([2.0]), torch.tensor([0.0]))
-    assert float(losses) == pytest.approx(0.25 * 1.5 + 0.75 * 0.5)
-    losses, *_ = Quantiles(2).compare(outputs, torch.zeros(1, 2), torch.tensor([-1.0]), torch.tensor([0.0]))
-    assert float(losses) == pytest.approx(0.75 * 0.5 + 0.25 * 1.5)
+    head = Quantiles(2)
+    for reward, expected in ((2.0, 0.25 * 1.5 + 0.75 * 0.5), (-1.0, 0.75 * 0.5 + 0.25 * 1.5)):
+        errors = head.compare(outputs, torch.zeros(1, 2), torch.tensor([reward]), torch.tensor([0.0])).errors
+        assert float(head.losses(errors)) == pytest.approx(expected)
