@@ -206,8 +206,8 @@ def run_all(
             if done is None:
                 continue
             results.append({"row": name, "settings": settings[name], "seed": seed, **done[0]})
-            mine = {(one["row"], one["seed"]) for one in results}  # another process may have added to the file
-            results += [one for one in read_results(path, settings) if (one["row"], one["seed"]) not in mine]
+            mine = {_key(one) for one in results}  # another process may have added to the file
+            results += [one for one in read_results(path, settings) if _key(one) not in mine]
             results.sort(key=lambda one: (one["row"], one["seed"]))
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())
@@ -220,6 +220,10 @@ def run_all(
     finally:
         pool.shutdown(cancel_futures=True)
         signal.signal(signal.SIGTERM, before)
+
+
+def _key(result: dict[str, Any]) -> tuple[Any, ...]:
+    return result["row"], result["settings"], result["seed"]
 
 
 def train_and_evaluate(row: Row, seed: int, runs_dir: Path) -> dict[str, Any]:

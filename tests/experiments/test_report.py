@@ -101,6 +101,7 @@ def test_results_that_another_process_added_meanwhile_are_kept(tmp_path: Path) -
         path.write_text(json.dumps(others))
         return {"mean": 3.0}, "done"
 
-    report.run_all([("mine", 1)], work, settings, [], path, jobs=1)
+    before = [{"row": "theirs", "settings": "older", "seed": 1}]
+    report.run_all([("mine", 1)], work, settings, before, path, jobs=1)
     found = json.loads(path.read_text())
-    assert [(one["row"], one["seed"]) for one in found] == [("mine", 1), ("theirs", 1)]
+    assert [(one["row"], one["settings"]) for one in found] == [("mine", "a"), ("theirs", "older"), ("theirs", "b")]
