@@ -13,6 +13,7 @@ import time
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from experiments import flags, runs
@@ -25,6 +26,9 @@ from experiments.worlds import EVALUATION_SEED
 ARMS = Path(__file__).parent / "ablation.toml"
 VERSIONS = 20
 """That a run leaves, at equal distances."""
+Settings = dict[str, str | None]
+"""Hashes by the names of arms: see `settings_of`."""
+Results = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def main(argv: list[str]) -> int:
     results = _read_results(path)
     failures = [] if options.table else _train(options, arms, settings, results, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".md").write_text(table(arms, settings, results, options.seeds))
+    pictures = draw(arms, settings, results, options.seeds, path)
+    path.with_suffix(".md").write_text(table(arms, settings, results, options.seeds, pictures))
     print(f"written: {path.with_suffix('.md')}")
     if failures:
         raise InputError(f"{len(failures)} runs failed, the same command tries them again; the first: {failures[0]}")
@@ -132,7 +137,7 @@ def _check(options: Options, arms: list[Arm]) -> None:
         raise InputError(f"--out {options.out}: the file's name must end in .json")
 
 
-def _read_results(path: Path) -> list[dict[str, Any]]:
+def _read_results(path: Path) -> Results:
     if not path.exists():
         return []
     with as_input_error(ValueError, prefix=f"{path} is no file of results, move it or give another --out: "):
@@ -142,9 +147,7 @@ def _read_results(path: Path) -> list[dict[str, Any]]:
     return results
 
 
-def _train(
-    options: Options, arms: list[Arm], settings: dict[str, str | None], results: list[dict[str, Any]], path: Path
-) -> list[str]:
+def _train(options: Options, arms: list[Arm], settings: Settings, results: Results, path: Path) -> list[str]:
     """Trains what is due and has it play; returns what was said by runs that failed."""
     wanted = {arm.name: arm for arm in arms if fnmatch.fnmatchcase(arm.name, options.only)}
     failures = []
@@ -220,17 +223,44 @@ def _shares(result: dict[str, Any]) -> str:
     return ", ".join(f"{points(result, level):.0f}% against {level}" for level in result["games"])
 
 
-def table(arms: list[Arm], settings: dict[str, str | None], results: list[dict[str, Any]], seeds: int) -> str:
-    """The results with these settings, of the first seeds, as a Markdown page."""
+def of_arm(arm: Arm, settings: Settings, results: Results, seeds: int) -> Results:
+    """An arm's results with these settings, of the first seeds."""
+    return [one for one in results if one["settings"] == settings[arm.name] and one["seed"] <= seeds]
+
+
+def draw(arms: list[Arm], settings: Settings, results: Results, seeds: int, path: Path) -> dict[str, Path]:
+    """A picture of ratings over agent-steps beside `path` for each environment that has results, by its id."""
+    import numpy as np
+
+    from experiments import plot
+
+    pictures = {}
+    for env_id in dict.fromkeys(arm.env_id for arm in arms):
+        curves = {}
+        for arm in (arm for arm in arms if arm.env_id == env_id):
+            if found := of_arm(arm, settings, results, seeds):
+                points = [np.array(one["ratings"], np.float64).T for one in found]
+                curves[arm.arm] = plot.average([(steps, ratings) for steps, ratings in points])
+        if curves:
+            name = env_id.rpartition("/")[2].partition("-")[0].lower()
+            pictures[env_id] = path.with_name(f"{path.stem}_{name}.png")
+            plot.draw(curves, "agent-steps", "rating", pictures[env_id])
+    return pictures
+
+
+def table(arms: list[Arm], settings: Settings, results: Results, seeds: int, pictures: dict[str, Path]) -> str:
+    """The results with these settings, of the first seeds, as a Markdown page that shows the pictures beside it."""
     lines = ["# What parts of the league are worth", "", PREFACE]
     for env_id in dict.fromkeys(arm.env_id for arm in arms):
         members = [arm for arm in arms if arm.env_id == env_id]
         lines += ["", f"## {env_id}", "", f"{members[0].games} games against each scripted player.", ""]
         lines += ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
         for arm in members:
-            found = [one for one in results if one["settings"] == settings[arm.name] and one["seed"] <= seeds]
+            found = of_arm(arm, settings, results, seeds)
             cells = [arm.arm, arm.about, *_cells(arm, found, seeds), f"`{_command(arm, 'K')}`"]
             lines.append("| " + " | ".join(cells) + " |")
+        if env_id in pictures:
+            lines += ["", f"![ratings over agent-steps]({pictures[env_id].name})"]
     return "\n".join(lines) + "\n"
 
 
@@ -238,25 +268,26 @@ PREFACE = """\
 Made by `quintet ablation`. Each seed K is a run of the row's command. Its last policy then plays each
 scripted player with its best actions, half of the games from either side: shares of the points in per cent, a draw half
 a point. Ratings (`experiments.ratings`: random legal play is 0; a difference of 12 is about three wins in four) are of
-games with drawn actions while it learned, after half of the agent-steps and after all. All figures are means over
-seeds, with half their 95% interval (Student's t over seeds); seconds are the processor's for one run, from the start of
-its process to the end, with the ratings but without the games at its end."""
+games with drawn actions while it learned: "later ratings" is the mean of the second half of them, "rating" the last
+one. All figures are means over seeds, with half their 95% interval (Student's t over seeds); seconds are the
+processor's for one run, from the start of its process to the end, with the ratings but without the games at its end. In
+the pictures a curve is the mean over seeds, and its shade spans them."""
 HEAD = (
-    "arm", "what it is", "seeds", "agent-steps", *LEVEL_NAMES, "rating at half", "rating", "CPU seconds", "command",
+    "arm", "what it is", "seeds", "agent-steps", *LEVEL_NAMES, "later ratings", "rating", "CPU seconds", "command",
 )  # fmt: skip
 
 
-def _cells(arm: Arm, found: list[dict[str, Any]], seeds: int) -> list[str]:
+def _cells(arm: Arm, found: Results, seeds: int) -> list[str]:
     """From the count of seeds to the seconds."""
     if not found:
         return ["not run", f"{arm.steps:,}", *[""] * (len(LEVEL_NAMES) + 3)]
     count = str(seeds) if len(found) == seeds else f"{len(found)} of {seeds}, others not run"
     steps = round(sum(one["steps"] for one in found) / len(found))
     shares = [spread([points(one, level) for one in found], 1) for level in LEVEL_NAMES]
-    half = [next(rating for step, rating in one["ratings"] if step >= arm.steps / 2) for one in found]
+    later = [fmean(rating for _, rating in one["ratings"][len(one["ratings"]) // 2 :]) for one in found]
     last = [one["ratings"][-1][1] for one in found]
     seconds = sum(one["seconds"] for one in found) / len(found)
-    return [count, f"{steps:,}", *shares, spread(half, 1), spread(last, 1), f"{seconds:.0f}"]
+    return [count, f"{steps:,}", *shares, spread(later, 1), spread(last, 1), f"{seconds:.0f}"]
 
 
 def _command(arm: Arm, seed: str) -> str:

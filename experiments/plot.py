@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         groups = {plain[title]: each for title, each in groups.items()}
     curves = {title: average(each) for title, each in groups.items()}
     out = Path(options.out)
-    draw(curves, options, out)
+    draw(curves, "agent-steps" if options.x == "step" else "seconds", words_of(options.y), out)
     write(curves, options, out.with_suffix(".csv"))
     print(f"written to {out} and {out.with_suffix('.csv')}")
     return 0
@@ -108,8 +108,13 @@ def average(curves: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray
     return {"x": x, "mean": np.nanmean(stacked, 0), "low": np.nanmin(stacked, 0), "high": np.nanmax(stacked, 0)}
 
 
-def draw(curves: dict[str, dict[str, np.ndarray]], options: Options, out: Path) -> None:
-    """The picture."""
+def words_of(name: str) -> str:
+    """What a metric is called in a picture."""
+    return name.rsplit("/", 1)[-1].replace("_", " ")
+
+
+def draw(curves: dict[str, dict[str, np.ndarray]], x_label: str, y_label: str, out: Path) -> None:
+    """The picture of curves that `average` gave, by what the legend calls them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
@@ -117,8 +122,8 @@ def draw(curves: dict[str, dict[str, np.ndarray]], options: Options, out: Path) 
     for title, one in curves.items():
         (line,) = axes.plot(one["x"], one["mean"], label=title, linewidth=1.8)
         axes.fill_between(one["x"], one["low"], one["high"], color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set_xlabel("agent-steps" if options.x == "step" else "seconds")
-    axes.set_ylabel(options.y.rsplit("/", 1)[-1].replace("_", " "))
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize="small")

@@ -59,8 +59,8 @@ def test_each_arm_differs_from_its_base_in_what_it_says_and_in_nothing_else() ->
     assert differ(f"{duel} win-only", f"{duel} base") == {"knobs"}
     assert differ(f"{arena} no-spirit", f"{arena} base") == differ(f"{arena} all-spirit", f"{arena} base") == {"knobs"}
     base = configs[f"{duel} base"]
-    assert (base["past_share"], base["memory"], base["total_timesteps"]) == (0.1, "", 2_000_000)
-    assert (base["rate_every"], base["snapshot_every"]) == (500_000, 100_000)
+    assert (base["past_share"], base["memory"], base["total_timesteps"]) == (0.1, "", 5_000_000)
+    assert (base["rate_every"], base["snapshot_every"]) == (625_000, 250_000)
     spirits = [configs[f"{arena} {arm}"]["knobs"] for arm in ("base", "no-spirit", "all-spirit")]
     assert spirits == [("team_spirit=linear:0.3:0.8",), ("team_spirit=0",), ("team_spirit=1",)]
 
@@ -103,8 +103,10 @@ def test_a_line_has_means_and_intervals_over_seeds_and_what_was_not_run_says_so(
     command = " ".join(["quintet", *base.words, "--seed K"])
     # 100 and 25 per cent: mean 62.5; Student's t for one degree of freedom 12.706 times 75 / 2
     shares = "62.5 ± 476.5 | 25.0 ± 0.0 | 25.0 ± 0.0"
-    assert f"| 2 of 3, others not run | 3,000,064 | {shares} | 20.0 ± 0.0 | 30.0 ± 0.0 | 450 | `{command}` |" in page
-    assert f"| memory | {memory.about} | not run | 2,000,000 |" in page
+    assert f"| 2 of 3, others not run | 3,000,064 | {shares} | 27.5 ± 0.0 | 30.0 ± 0.0 | 450 | `{command}` |" in page
+    assert f"| memory | {memory.about} | not run | 5,000,000 |" in page
+    assert "![ratings over agent-steps](ablation_duel.png)" in page and "ablation_arena" not in page
+    assert (tmp_path / "ablation_duel.png").read_bytes().startswith(b"\x89PNG")
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1 and trained == []
 
