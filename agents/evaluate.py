@@ -100,7 +100,7 @@ def evaluate(
             found.append((float(returns[row : row + seats].mean()), int(lengths[row])))
         cut += int(too_long[::seats].sum())
         counted = left[ended] > 0
-        for name, values in collector.pop_statistics().items():
+        for name, values in collector.episodes.pop_statistics().items():
             statistics.setdefault(name, []).extend(np.array(values)[counted].tolist())
         left = np.where(too_long, 0, left - (ended & (left > 0)))
         returns[ended], lengths[ended] = 0, 0

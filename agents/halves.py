@@ -11,6 +11,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from agents.episodes import Episodes
 from agents.rollout import Act, Collector, Rollout, _results
 
 
@@ -115,21 +116,16 @@ class HalvedCollector:
         rollout.final_obs = torch.cat([own.final_obs for own in self.rollouts])
         rollout.final_memory = torch.cat([own.final_memory for own in self.rollouts])
 
-    def pop_episodes(self) -> list[tuple[float, int]]:
-        """(return, length) of the episodes that ended, the first half's before the second's."""
-        return [episode for part in self.parts for episode in part.pop_episodes()]
-
-    def pop_games(self) -> list[Any]:
-        """None: there are no opponents."""
-        return []
+    @property
+    def episodes(self) -> Episodes:
+        """What ended, the first half's before the second's."""
+        one, other = (part.episodes for part in self.parts)
+        one.add(other)
+        return one
 
     def episode_metrics(self) -> dict[str, float]:
         """Means over the episodes that ended in both halves; see `Collector.episode_metrics`."""
-        one, other = self.parts
-        one._episodes += other.pop_episodes()
-        for name, values in other.pop_statistics().items():
-            one._statistics.setdefault(name, []).extend(values)
-        return one.episode_metrics()
+        return self.episodes.pop_metrics({})
 
     def state_dict(self) -> dict[str, Any]:
         """What the next `collect` goes on from."""

@@ -291,7 +291,7 @@ def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, fl
     version, fixed = state.collector.owners.version, state.collector.fixed
     state.graphs.run("collect", lambda: collect(state, rollout), version, fixed=fixed)
     if rollout.ends is not None and state.collector.owners.opponents:
-        state.collector.note_games(rollout)
+        state.collector.episodes.note_games(rollout, state.collector.envs.world.statistics)
     first, norm = state.global_step == 0, state.policy.norm
     valid = None if rollout.all_valid else rollout.valid.flatten()
     if norm is not None and first:

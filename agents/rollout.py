@@ -19,6 +19,7 @@ from torch import Tensor
 
 from agents import distributed, horizon
 from agents.encoding import Encoder, Masks
+from agents.episodes import Episodes
 from agents.owners import Owners
 
 Act = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor, dict[str, Tensor]]]
@@ -115,6 +116,7 @@ class Collector:
         sizes: of the batches that `act` is called for in turn.
         memory: `[N, m]`, the policy's; whoever trains a policy sets it to `policy.initial_memory(N)` at first.
         owners: who plays which row.
+        episodes: what ended.
     """
 
     def __init__(
@@ -139,11 +141,7 @@ class Collector:
         self.memory = torch.zeros(self.num_envs, 0, device=self.device)
         self.starts = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        self._episodes: list[tuple[float, int]] = []
-        self._statistics: dict[str, list[float]] = {}
-        self._ends: list[tuple[int, dict[str, Any], Tensor]] = []
-        self._games: list[tuple[Tensor, Tensor, dict[str, Any]]] = []
-        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        self.episodes = Episodes(self.num_envs)
         first_row = 0 if hasattr(envs, "first_world") else distributed.rank() * self.num_envs
         self._pinned: dict[str, Tensor] = {}
         self._over: Tensor | None = None
@@ -248,8 +246,8 @@ class Collector:
         self.memory = self.memory.clone()
         self._keep_finals(rollout, finals)
         self._mark_valid(rollout, fake_at_start)
-        self._count_episodes(rollout)
-        self._count_statistics(rollout)
+        self._check_rewards(rollout)
+        self.episodes.count(rollout, bool(self.owners.opponents))
 
     def playing(self, act: Act, rollout: Rollout, finals: list[Final]) -> Iterator[None]:
         """Plays a rollout, with a pause in each step: after actions were asked for, before the envs take them."""
@@ -301,8 +299,7 @@ class Collector:
         infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
         over = ended if self._over is None else self._over
-        if isinstance(episode := infos.get("episode"), dict) and not episode.keys() <= {"r", "l", "t"}:
-            self._ends.append((t, episode, self.owners.owner.clone()))
+        self.episodes.note(t, infos, self.owners.owner)
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
         elif self.mode == AutoresetMode.DISABLED:
@@ -375,95 +372,21 @@ class Collector:
             rollout.valid[0] &= ~fake_at_start
             rollout.valid[1:] &= ~(rollout.terminated[:-1] | rollout.truncated[:-1])
 
-    def _count_episodes(self, rollout: Rollout) -> None:
-        """Raw returns and lengths of the learner's episodes that ended, in order of time."""
-        told = (rollout.rewards, rollout.terminated, rollout.truncated, rollout.valid)
-        rewards, terminated, truncated, valid = (values.cpu().numpy() for values in told)
-        counted = rewards if rollout.all_valid else rewards * valid
-        if not math.isfinite(np.add.reduce(counted, axis=None, dtype=np.float64)):
+    def _check_rewards(self, rollout: Rollout) -> None:
+        """A sum tells at little cost whether any is not finite."""
+        rewards = rollout.rewards.cpu().numpy()
+        if not math.isfinite(np.add.reduce(rewards, axis=None, dtype=np.float64)):
             t, row = np.argwhere(~np.isfinite(rewards))[0]
             raise EnvError(f"its world {row} gave the reward {rewards[t, row]}; rewards must be finite")
-        ended, begin = terminated | truncated, 0
-        for t in np.flatnonzero(ended.any(axis=1)).tolist() if ended.any() else ():
-            self._count_steps(counted[begin : t + 1], valid[begin : t + 1])
-            begin = t + 1
-            mine = ended[t] & valid[t]
-            self._episodes += zip(self._returns[mine].tolist(), self._lengths[mine].tolist(), strict=True)
-            self._returns[ended[t]] = 0
-            self._lengths[ended[t]] = 0
-        self._count_steps(counted[begin:], valid[begin:])
-
-    def _count_steps(self, rewards: np.ndarray, valid: np.ndarray) -> None:
-        """Adds steps `[t, N]` to the returns and lengths of the episodes under way; of one step there is no sum."""
-        if len(rewards):
-            self._returns += rewards[0] if len(rewards) == 1 else rewards.sum(axis=0, dtype=np.float64)
-            self._lengths += valid[0] if len(valid) == 1 else valid.sum(axis=0)
-
-    def _count_statistics(self, rollout: Rollout) -> None:
-        """What the envs say of the learner's episodes that ended beside return, length and time."""
-        ends, self._ends = self._ends, []
-        for t, episode, owner in ends:
-            if self.owners.opponents:
-                self._games.append((owner, (rollout.terminated[t] | rollout.truncated[t]).clone(), episode))
-            mine = ((rollout.terminated[t] | rollout.truncated[t]) & rollout.valid[t]).cpu().numpy()
-            for name, values in episode.items():
-                row = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
-                if name not in ("r", "l", "t") and row.shape == mine.shape and row.dtype.kind in "iuf":
-                    self._statistics.setdefault(name, []).extend(row[mine].tolist())
-
-    def pop_episodes(self) -> list[tuple[float, int]]:
-        """(return, length) of the learner's episodes that ended since the last call, raw, in order of time."""
-        episodes, self._episodes = self._episodes, []
-        return episodes
-
-    def pop_statistics(self) -> dict[str, list[float]]:
-        """What else the envs said of the learner's episodes that ended since the last call, in order of time."""
-        statistics, self._statistics = self._statistics, {}
-        return statistics
-
-    def note_games(self, rollout: Rollout) -> None:
-        """Notes for `pop_games` what `collect` could not, where horizons are of fixed operations and it is replayed."""
-        ended = rollout.terminated | rollout.truncated
-        names = self.envs.world.statistics
-        for t in ended.any(1).nonzero().flatten().tolist():
-            told = rollout.ends.statistics[t].clone().unbind(1)
-            self._games.append((rollout.ends.owner[t].clone(), ended[t].clone(), dict(zip(names, told, strict=True))))
-
-    def pop_games(self) -> list[tuple[Tensor, Tensor, dict[str, Any]]]:
-        """Of each step since the last call in which episodes ended while opponents played, in order of time.
-
-        Returns:
-            who played each row, int64 `[num_envs]` (see `Owners.owner`), which rows ended, bool `[num_envs]`, and what
-            the envs said of them, `infos["episode"]`.
-        """
-        games, self._games = self._games, []
-        return games
 
     def episode_metrics(self) -> dict[str, float]:
-        """Means of all ranks' `pop_episodes()` and `pop_statistics()` by the names logged; empty if no episode ended.
-
-        Whatever else `infos["episode"]` gave, such as a world's statistics, is averaged as "charts/episodic_<name>".
-        """
-        statistics, episodes = self.pop_statistics(), self.pop_episodes()
-        columns: dict[str, Any] = {}
-        if episodes:
-            columns = dict(zip(("return", "length"), zip(*episodes, strict=True), strict=True))
-            columns |= {name: values for name, values in statistics.items() if name not in columns}
-        mine = {name: (sum(column), len(column)) for name, column in columns.items() if column}
-        sums = distributed.gather(self.tally.pop() | mine)
-        found = {}
-        for name in dict.fromkeys(name for its_sums in sums for name in its_sums):
-            parts = [its_sums[name] for its_sums in sums if name in its_sums]
-            found[f"charts/episodic_{name}"] = sum(part[0] for part in parts) / sum(part[1] for part in parts)
-        return found
+        """Means over the learner's episodes that ended since the last call: see `Episodes.pop_metrics`."""
+        return self.episodes.pop_metrics(self.tally.pop())
 
     def state_dict(self) -> dict[str, Any]:
         """What the next `collect` goes on from, the worlds included where they can be saved."""
         saved: dict[str, Any] = {
-            "returns": torch.from_numpy(self._returns.copy()),
-            "lengths": torch.from_numpy(self._lengths.copy()),
-            "episodes": [list(episode) for episode in self._episodes],
-            "statistics": {name: list(values) for name, values in self._statistics.items()},
+            **self.episodes.state_dict(),
             "memory": self.memory.clone(),
             "starts": self.starts.clone(),
             "fake": self.fake.clone(),
@@ -479,9 +402,7 @@ class Collector:
         if not hasattr(self.envs, "load_state"):
             return
         self._receive(*self.envs.load_state(saved["envs"]))
-        self._returns, self._lengths = saved["returns"].numpy().copy(), saved["lengths"].numpy().copy()
-        self._episodes = [(float(value), int(length)) for value, length in saved["episodes"]]
-        self._statistics = {name: list(values) for name, values in saved.get("statistics", {}).items()}
+        self.episodes.load_state_dict(saved)
         for name in ("memory", "starts", "fake"):
             setattr(self, name, saved[name].to(self.device).clone())
 

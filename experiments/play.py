@@ -184,7 +184,7 @@ def play(policy: Any, envs: Any, screen: Any, options: Options) -> list[tuple[fl
             return played
         collector.collect(act, rollout)
         total = total + float(rollout.rewards[0, 0]) if rollout.valid[0, 0] else 0.0
-        for value, length in collector.pop_episodes():
+        for value, length in collector.episodes.pop():
             played.append((value, length))
             print(f"episode {len(played)}: return {value:.2f} in {length} steps", flush=True)
         painter.set_look(screen.look)

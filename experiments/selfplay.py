@@ -329,7 +329,7 @@ def past_owners(num_worlds: int, num_seats: int, share: float, opponents: int) -
 def record_games(state: TrainState) -> int:
     """Tells the pool how the learner's games against past versions ended, on all ranks; returns how many there were."""
     results, names = [], state.playing()
-    for owner, ended, episode in state.ppo.collector.pop_games():
+    for owner, ended, episode in state.ppo.collector.episodes.pop_games():
         ended, by_world = ended.cpu(), owner.cpu().reshape(-1, state.num_seats)
         won, lost = (torch.as_tensor(episode[name]).cpu().reshape(-1, state.num_seats) for name in ("won", "lost"))
         for world in (ended.reshape(-1, state.num_seats)[:, 0] & (by_world > 0).any(1)).nonzero().flatten().tolist():

@@ -23,5 +23,5 @@ def iterate_beside_opponents(state: ppo.TrainState, config: ppo.Config, free: in
             owner[free:] = others % 2 * (others // 2 % len(played) + 1)
             state.collector.set_opponents(played, owner)
         metrics.append(ppo.iterate(state, rollout, now))
-        games += sum(int((players > 0)[ended].sum()) for players, ended, _ in state.collector.pop_games())
+        games += sum(int((players > 0)[ended].sum()) for players, ended, _ in state.collector.episodes.pop_games())
     return metrics, games

@@ -166,10 +166,10 @@ def test_with_opponents_it_holds_what_a_horizon_of_any_operations_holds():
             collector.set_opponents([*frozen, idle][: max(owner)], torch.tensor(owner))
             collector.collect(idle.step, rollout)
             if fixed:
-                collector.note_games(rollout)
+                collector.episodes.note_games(rollout, collector.envs.world.statistics)
             seen += [rollout.obs.clone(), rollout.actions.clone(), rollout.rewards.clone(), rollout.starts.clone()]
             seen += [rollout.valid.clone(), rollout.next_obs()[rollout.truncated & ~rollout.terminated].clone()]
-            for players, ended, told in collector.pop_games() if max(owner) else ():
+            for players, ended, told in collector.episodes.pop_games() if max(owner) else ():
                 seen += [players, ended, told["won"][ended], told["last_hits"][ended]]
             metrics = collector.episode_metrics()
             seen.append(torch.tensor([metrics[name] for name in sorted(metrics)]))

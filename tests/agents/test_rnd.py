@@ -123,7 +123,7 @@ def test_replay_keeps_the_bonus_of_each_step() -> None:
         dqn.collect(state, config)
     assert bonuses[-1][1].mean() < 0.5 * bonuses[0][1].mean()
     assert torch.equal(state.replay.store["rewards"][:8], first)
-    returns = {value for value, _ in state.collector.pop_episodes()}
+    returns = {value for value, _ in state.collector.episodes.pop()}
     assert returns == {3000.0 + 300 * episode + 3 for episode in range(len(returns))}, "told without the bonus"
 
 

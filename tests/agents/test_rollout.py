@@ -117,8 +117,8 @@ def test_every_mode_and_ending_gives_the_same_transitions(mode: AutoresetMode, e
         check_finals(rollout, mode)
         for n in range(3):
             seen[n] += check_rollout(rollout, n, streams[n][seen[n] :])
-    assert sorted(collector.pop_episodes()) == sorted(finished(streams, seen))
-    assert collector.pop_episodes() == []
+    assert sorted(collector.episodes.pop()) == sorted(finished(streams, seen))
+    assert collector.episodes.pop() == []
     if mode != AutoresetMode.NEXT_STEP:
         assert seen == [21, 21, 21]
     envs.close()
@@ -191,7 +191,7 @@ def test_vector_entry_points_and_bounds() -> None:
     fakes = int((~rollout.valid).sum())
     ended = (rollout.terminated | rollout.truncated)[:-1]
     assert fakes == int(ended.sum()) > 0
-    assert collector.pop_episodes()
+    assert collector.episodes.pop()
     envs = gymnasium.make_vec("Pendulum-v1", 2, vectorization_mode="sync")
     collector = Collector(envs)
     rollout = collector.new_rollout(3)
@@ -253,7 +253,7 @@ def test_a_saved_collector_goes_on_as_if_it_had_not_stopped() -> None:
             collector.load_state_dict(saved)
             rollout = collector.new_rollout(13)
         collector.collect(at_random(generator), rollout)
-        rollouts.append((rollout, collector.pop_episodes()))
+        rollouts.append((rollout, collector.episodes.pop()))
     (first, episodes), (second, others) = rollouts
     assert episodes == others and len(episodes) > 4
     for name in ("obs", "rewards", "terminated", "truncated", "starts", "valid", "final_index", "final_obs"):
@@ -327,7 +327,7 @@ def test_a_row_changes_hands_only_between_episodes(mode: AutoresetMode) -> None:
             assert int(rollout.actions[t, n]) == (after if changed else before)
             assert not rollout.valid[t, n] or int(rollout.actions[t, n]) == 0
     learners = [step.reward for step in others[0][:3]]
-    assert collector.pop_episodes()[0] == (sum(learners), 3)
+    assert collector.episodes.pop()[0] == (sum(learners), 3)
 
 
 def test_opponents_survive_a_save_and_wrong_owners_are_refused() -> None:

@@ -93,7 +93,7 @@ def test_games_against_the_past_are_counted_for_the_version_that_played() -> Non
     ended = torch.tensor([True, True, True, False, True]).repeat_interleave(2)
     won = torch.tensor([[1, 0], [1, 0], [1, 0], [1, 0], [0, 0]]).flatten().float()
     lost = torch.tensor([[0, 1], [0, 1], [0, 1], [0, 1], [0, 0]]).flatten().float()
-    collector._games = [(owner, ended, {"won": won, "lost": lost})]
+    collector.episodes._games = [(owner, ended, {"won": won, "lost": lost})]
     assert record_games(state) == 3
     one, two = state.pool.members
     assert (one.games, one.points) == pytest.approx((1.99, 1.49))
