@@ -33,7 +33,7 @@ Results = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Options:
-    """Trains leagues with a part switched off or on, several seeds each, and writes what that did as one table.
+    """Trains leagues with a part switched off or on, several seeds each, and writes what that did: a table, and curves.
 
     It takes hours on a core. Stop it with Ctrl-C; the same command goes on, and loses no run that was complete.
     """
@@ -53,7 +53,7 @@ class Options:
     runs_dir: str = "runs/ablation"
     """Folder of the run folders."""
     out: str = str(RESULTS / "ablation.json")
-    """File of the results; the table goes beside it, as Markdown."""
+    """File of the results; the table and the curves go beside it, as Markdown and PNG."""
     play: str | None = None
     """A run folder: its --games (200 by default) against each scripted player, as JSON, and nothing else."""
 
