@@ -13,6 +13,7 @@ SUITES = {
     "dqn": "experiments.bench_dqn",
     "ddpg": "experiments.bench_ddpg",
     "solve": "experiments.bench_solve",
+    "returns": "experiments.bench_returns",
     "league": "experiments.bench_league",
     "gpu": "experiments.bench_gpu",
     "torchrun": "experiments.bench_torchrun",

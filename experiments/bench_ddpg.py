@@ -29,34 +29,40 @@ class Options:
     """File that the figures are written to."""
 
 
-def ours() -> Callable[[int], Any]:
-    """What trains for so many steps, past the start."""
-    import envs
+def config(seed: int = 1, total_timesteps: int = 10**9) -> Any:
+    """Our hyperparameters."""
     from agents import ddpg
 
-    config = ddpg.Config(
-        num_envs=1, train_frequency=1, total_timesteps=10**9, learning_rate=RATE, batch_size=BATCH, buffer_size=BUFFER,
-        learning_starts=STARTS, tau=TAU, exploration_noise=NOISE, hidden_sizes=HIDDEN, log_every=STEPS,
+    return ddpg.Config(
+        num_envs=1, train_frequency=1, total_timesteps=total_timesteps, learning_rate=RATE, batch_size=BATCH,
+        buffer_size=BUFFER, learning_starts=STARTS, tau=TAU, exploration_noise=NOISE, hidden_sizes=HIDDEN,
+        log_every=STEPS, seed=seed,
     )  # fmt: skip
-    learning = ddpg.learn(envs.make_vec("quintet/Pendulum-v1", 1, num_threads=1), config)
-    for _ in range(2):
-        next(learning)
-    return lambda steps: [next(learning) for _ in range(steps // STEPS)]
 
 
-def theirs() -> Callable[[int], Any]:
-    """The same of stable-baselines3."""
+def model(seed: int = 1) -> Any:
+    """stable-baselines3's learner with the same."""
     import importlib
 
     import numpy as np
 
     noise = importlib.import_module("stable_baselines3.common.noise").NormalActionNoise(np.zeros(1), NOISE * np.ones(1))
-    model = sb3.load().DDPG(
-        "MlpPolicy", sb3.vector("Pendulum-v1", 1), train_freq=1, gradient_steps=1, learning_rate=RATE, tau=TAU,
+    return sb3.load().DDPG(
+        "MlpPolicy", sb3.vector("Pendulum-v1", 1, seed), train_freq=1, gradient_steps=1, learning_rate=RATE, tau=TAU,
         batch_size=BATCH, buffer_size=BUFFER, learning_starts=STARTS, action_noise=noise,
-        policy_kwargs={"net_arch": list(HIDDEN)}, device="cpu", seed=1,
+        policy_kwargs={"net_arch": list(HIDDEN)}, device="cpu", seed=seed,
     )  # fmt: skip
-    return sb3.stepper(model, STARTS + 100)
+
+
+def ours() -> Callable[[int], Any]:
+    """What trains for so many steps, past the start."""
+    import envs
+    from agents import ddpg
+
+    learning = ddpg.learn(envs.make_vec("quintet/Pendulum-v1", 1, num_threads=1), config())
+    for _ in range(2):
+        next(learning)
+    return lambda steps: [next(learning) for _ in range(steps // STEPS)]
 
 
 def flops() -> int:
@@ -85,7 +91,7 @@ def main(options: Options) -> None:
     """Measures, prints a line each and writes them."""
     version = sb3.load().__version__
     one_core()
-    our, their = ours(), theirs()
+    our, their = ours(), sb3.stepper(model(), STARTS + 100)
     print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
     result = in_turns(lambda: rate(our, STEPS), lambda: rate(their, STEPS), options.turns)
     loop = Figure("DDPG on Pendulum, networks of 400 and 300, batches of 256", "steps/s", *result, bar="at least 1.4x")

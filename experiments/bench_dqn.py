@@ -25,30 +25,36 @@ class Options:
     """File that the figures are written to."""
 
 
+def config(seed: int = 1, total_timesteps: int = 10**9, num_envs: int = 1) -> Any:
+    """Our hyperparameters."""
+    from agents import dqn
+
+    return dqn.Config(
+        num_envs=num_envs, train_frequency=1, total_timesteps=total_timesteps, learning_rate=RATE, batch_size=BATCH,
+        buffer_size=BUFFER, learning_starts=STARTS, target_network_frequency=TARGET_EVERY, double=False,
+        epsilon=0.05, hidden_sizes=HIDDEN, log_every=STEPS, seed=seed,
+    )  # fmt: skip
+
+
+def model(seed: int = 1, num_envs: int = 1) -> Any:
+    """stable-baselines3's learner with the same."""
+    return sb3.load().DQN(
+        "MlpPolicy", sb3.vector("CartPole-v1", num_envs, seed), train_freq=1, gradient_steps=-1, learning_rate=RATE,
+        batch_size=BATCH, buffer_size=BUFFER, learning_starts=STARTS, target_update_interval=TARGET_EVERY,
+        exploration_initial_eps=0.05, exploration_final_eps=0.05, policy_kwargs={"net_arch": list(HIDDEN)},
+        device="cpu", seed=seed,
+    )  # fmt: skip
+
+
 def ours(num_envs: int) -> Callable[[int], Any]:
     """What trains for so many steps, past the start."""
     import envs
     from agents import dqn
 
-    config = dqn.Config(
-        num_envs=num_envs, train_frequency=1, total_timesteps=10**9, learning_rate=RATE, batch_size=BATCH,
-        buffer_size=BUFFER, learning_starts=STARTS, target_network_frequency=TARGET_EVERY, double=False,
-        epsilon=0.05, hidden_sizes=HIDDEN, log_every=STEPS,
-    )  # fmt: skip
-    learning = dqn.learn(envs.make_vec("quintet/CartPole-v1", num_envs, num_threads=1), config)
+    worlds = envs.make_vec("quintet/CartPole-v1", num_envs, num_threads=1)
+    learning = dqn.learn(worlds, config(num_envs=num_envs))
     next(learning)
     return lambda steps: [next(learning) for _ in range(steps // STEPS)]
-
-
-def theirs(num_envs: int) -> Callable[[int], Any]:
-    """The same of stable-baselines3."""
-    model = sb3.load().DQN(
-        "MlpPolicy", sb3.vector("CartPole-v1", num_envs), train_freq=1, gradient_steps=-1, learning_rate=RATE,
-        batch_size=BATCH, buffer_size=BUFFER, learning_starts=STARTS, target_update_interval=TARGET_EVERY,
-        exploration_initial_eps=0.05, exploration_final_eps=0.05, policy_kwargs={"net_arch": list(HIDDEN)},
-        device="cpu", seed=1,
-    )  # fmt: skip
-    return sb3.stepper(model, STARTS + 200)
 
 
 def rate(learn: Callable[[int], Any], steps: int) -> float:
@@ -60,7 +66,7 @@ def rate(learn: Callable[[int], Any], steps: int) -> float:
 
 def dqn_loop(turns: int, num_envs: int) -> Figure:
     """Env-steps a second of both, each with an update."""
-    our, their = ours(num_envs), theirs(num_envs)
+    our, their = ours(num_envs), sb3.stepper(model(num_envs=num_envs), STARTS + 200)
     result = in_turns(lambda: rate(our, STEPS), lambda: rate(their, STEPS), turns)
     worlds = "1 world" if num_envs == 1 else f"{num_envs} worlds"
     return Figure(f"DQN on CartPole, {worlds}, an update a step", "steps/s", *result, bar="at least 2.5x")

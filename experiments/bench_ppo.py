@@ -25,35 +25,40 @@ class Options:
     """File that the figures are written to."""
 
 
+def config(seed: int = 1, total_timesteps: int = 10**9) -> Any:
+    """Our hyperparameters."""
+    from agents import ppo
+
+    return ppo.Config(
+        num_envs=NUM_ENVS, num_steps=NUM_STEPS, total_timesteps=total_timesteps, learning_rate=RATE, anneal_lr=False,
+        num_minibatches=MINIBATCHES, update_epochs=EPOCHS, ent_coef=ENTROPY, clip_vloss=False, seed=seed,
+    )  # fmt: skip
+
+
+def model(seed: int = 1) -> Any:
+    """stable-baselines3's learner with the same."""
+    return sb3.load().PPO(
+        "MlpPolicy", sb3.vector("CartPole-v1", NUM_ENVS, seed), n_steps=NUM_STEPS, learning_rate=RATE, n_epochs=EPOCHS,
+        batch_size=NUM_ENVS * NUM_STEPS // MINIBATCHES, ent_coef=ENTROPY, device="cpu", seed=seed,
+    )  # fmt: skip
+
+
 def ours() -> Callable[[int], Any]:
     """What trains for so many steps, past the start."""
     import envs
     from agents import ppo
 
-    config = ppo.Config(
-        num_envs=NUM_ENVS, num_steps=NUM_STEPS, total_timesteps=10**9, learning_rate=RATE, anneal_lr=False,
-        num_minibatches=MINIBATCHES, update_epochs=EPOCHS, ent_coef=ENTROPY, clip_vloss=False,
-    )  # fmt: skip
-    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", NUM_ENVS, num_threads=1), config)
+    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", NUM_ENVS, num_threads=1), config())
     for _ in range(3):
         next(learning)
     return lambda steps: [next(learning) for _ in range(steps // (NUM_ENVS * NUM_STEPS))]
-
-
-def theirs() -> Callable[[int], Any]:
-    """The same of stable-baselines3."""
-    model = sb3.load().PPO(
-        "MlpPolicy", sb3.vector("CartPole-v1", NUM_ENVS), n_steps=NUM_STEPS, learning_rate=RATE, n_epochs=EPOCHS,
-        batch_size=NUM_ENVS * NUM_STEPS // MINIBATCHES, ent_coef=ENTROPY, device="cpu", seed=1,
-    )  # fmt: skip
-    return sb3.stepper(model, NUM_ENVS * NUM_STEPS)
 
 
 def main(options: Options) -> None:
     """Measures, prints a line and writes it."""
     version = sb3.load().__version__
     one_core()
-    our, their = ours(), theirs()
+    our, their = ours(), sb3.stepper(model(), NUM_ENVS * NUM_STEPS)
     print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
     result = in_turns(lambda: rate(our, 4 * STEPS), lambda: rate(their, STEPS), options.turns)
     figure = Figure("PPO on CartPole, 8 envs x 128 steps", "steps/s", *result, bar="at least 3x")

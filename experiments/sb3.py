@@ -22,9 +22,15 @@ def load() -> Any:
         ) from None
 
 
-def vector(env_id: str, num_envs: int) -> Any:
+def vector(env_id: str, num_envs: int, seed: int = 1) -> Any:
     """Environments one after the other in this process, as stable-baselines3 makes them."""
-    return importlib.import_module("stable_baselines3.common.env_util").make_vec_env(env_id, num_envs, seed=1)
+    return importlib.import_module("stable_baselines3.common.env_util").make_vec_env(env_id, num_envs, seed=seed)
+
+
+def mean_return(model: Any, env_id: str, episodes: int) -> float:
+    """The mean over whole episodes of its best actions."""
+    evaluation = importlib.import_module("stable_baselines3.common.evaluation")
+    return float(evaluation.evaluate_policy(model, vector(env_id, 1), n_eval_episodes=episodes)[0])
 
 
 def stepper(model: Any, warmup: int) -> Callable[[int], Any]:

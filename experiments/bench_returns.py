@@ -1,0 +1,105 @@
+"""`quintet bench returns`: what the settings of `bench ppo`, `dqn` and `ddpg` learn, beside stable-baselines3.
+
+Those benchmarks measure speed with one network and the same hyperparameters on both sides; this one holds that the
+faster side learns no worse by them: as many steps, several seeds, whole episodes of best actions.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from envs.registration import did_you_mean
+from experiments import sb3
+from experiments.bench import RESULTS, machine, one_core, write
+from experiments.errors import InputError
+
+EPISODES = 100
+SETTINGS = {
+    "ppo": ("CartPole-v1", 100_000),
+    "dqn": ("CartPole-v1", 50_000),
+    "ddpg": ("Pendulum-v1", 6_000),
+}
+"""By algorithm what is played, and the steps to learn from; all else is in the benchmark of that name."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compares returns with stable-baselines3's (extra 'sb3'): same network, hyperparameters and steps, a few seeds."""
+
+    algorithm: tuple[str, ...] = tuple(SETTINGS)
+    """Which: ppo (CartPole), dqn (CartPole), ddpg (Pendulum)."""
+    turns: int = 3
+    """Seeds 1, 2, ..., a turn each."""
+    out: str = str(RESULTS / "bench_returns.json")
+    """File that the returns are written to."""
+
+
+def ours(algorithm: str, seed: int) -> float:
+    """The mean return of a policy of ours."""
+    import envs
+    from agents.evaluate import evaluate
+
+    env_id, steps = SETTINGS[algorithm]
+    module = importlib.import_module(f"agents.{algorithm}")
+    config = _bench(algorithm).config(seed, steps)
+    worlds = envs.make_vec(f"quintet/{env_id}", config.num_envs, num_threads=1, seed=seed)
+    state = module.TrainState(worlds, config)
+    for _ in module.learn(worlds, config, state):
+        pass
+    judges = envs.make_vec(f"quintet/{env_id}", EPISODES, num_threads=1)
+    return evaluate(state.policy, judges, EPISODES, seed=10_000 + seed).mean
+
+
+def theirs(algorithm: str, seed: int) -> float:
+    """The same of stable-baselines3."""
+    env_id, steps = SETTINGS[algorithm]
+    model = _bench(algorithm).model(seed)
+    model.learn(steps)
+    return sb3.mean_return(model, env_id, EPISODES)
+
+
+def _bench(algorithm: str) -> Any:
+    """The benchmark whose `config` and `model` these are."""
+    return importlib.import_module(f"experiments.bench_{algorithm}")
+
+
+def compare(algorithm: str, turns: int) -> dict[str, Any]:
+    """Both sides' returns, seed by seed."""
+    env_id, steps = SETTINGS[algorithm]
+    pairs = []
+    for seed in range(1, turns + 1):
+        pairs.append((ours(algorithm, seed), theirs(algorithm, seed)))
+        print(f"  {algorithm} on {env_id}, seed {seed}: {pairs[-1][0]:.1f}, theirs {pairs[-1][1]:.1f}", flush=True)
+    our, their = (list(side) for side in zip(*pairs, strict=True))
+    return {"algorithm": algorithm, "env": env_id, "steps": steps, "ours": our, "theirs": their}
+
+
+def line(found: dict[str, Any]) -> str:
+    """For people: means over seeds, with half their 95% interval (Student's t)."""
+    from agents.evaluate import half_width
+
+    sides = []
+    for side in ("ours", "theirs"):
+        half = half_width(found[side])
+        sides.append(f"{fmean(found[side]):.1f}" + ("" if half is None else f" ± {half:.1f}"))
+    name = f"{found['algorithm']} on {found['env']}, {found['steps']:,} steps, {len(found['ours'])} seeds"
+    return f"{name:<58} {sides[0]:>18} {sides[1]:>18}"
+
+
+def main(options: Options) -> None:
+    """Trains and evaluates, prints a line each and writes them."""
+    version = sb3.load().__version__
+    if unknown := [name for name in options.algorithm if name not in SETTINGS]:
+        hint = did_you_mean(unknown[0], SETTINGS)
+        raise InputError(f"no settings for {unknown[0]!r}{hint}; there are: {', '.join(SETTINGS)}")
+    one_core()
+    print(f"{'':<58} {'ours':>18} {'theirs':>18}", flush=True)
+    found = []
+    for algorithm in options.algorithm:
+        found.append(compare(algorithm, options.turns))
+        print(line(found[-1]), flush=True)
+    command = f"quintet bench returns --turns {options.turns}"
+    about = {**machine(), "stable_baselines3": version}
+    write({"machine": about, "command": command, "returns": found}, Path(options.out))
