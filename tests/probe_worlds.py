@@ -155,6 +155,11 @@ def two_seats(win_reward: float = 5.0, lengths: tuple[int, ...] = (7,), max_epis
     )
 
 
+def two_seats_on_a_short_strip() -> World:
+    """`two_seats` with games of a few ticks."""
+    return two_seats(lengths=(3,))
+
+
 @rule
 def touchy(state):
     """What no reset may do."""
