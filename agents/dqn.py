@@ -370,7 +370,8 @@ def look_ahead(state: TrainState, batch: Transitions, double: bool) -> Tensor:
 
 def of_actions(actions: Tensor, num_atoms: int) -> Tensor:
     """Where outputs `[B, num_actions, num_atoms]` have those of actions int64 `[B]`: an index for `gather` along 1."""
-    return actions.view(-1, 1, 1).expand(-1, 1, num_atoms)
+    index = actions.view(-1, 1, 1)
+    return index if num_atoms == 1 else index.expand(-1, 1, num_atoms)
 
 
 def metrics(state: TrainState, records: list[tuple[Tensor, Tensor]]) -> dict[str, float]:

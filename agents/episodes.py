@@ -37,13 +37,21 @@ class Episodes:
         if isinstance(told := infos.get("episode"), dict) and not told.keys() <= set(NOT_STATISTICS):
             self._told.append((t, told, owner.clone()))
 
-    def count(self, rollout: Any, opponents: bool) -> None:
-        """Counts in a rollout, with the games that `opponents` play in."""
-        told = (rollout.rewards, rollout.terminated, rollout.truncated, rollout.valid)
-        rewards, terminated, truncated, valid = (values.cpu().numpy() for values in told)
+    def count(self, rollout: Any, any_ended: bool, opponents: bool) -> None:
+        """Counts in a rollout.
+
+        Args:
+            rollout: played to its end.
+            any_ended: False where it is known that no episode ended.
+            opponents: whether there were any, so that games are noted for `pop_games`.
+        """
+        rewards, valid = rollout.rewards.cpu().numpy(), rollout.valid.cpu().numpy()
         counted = rewards if rollout.all_valid else rewards * valid
-        ended, begin = terminated | truncated, 0
-        for t in np.flatnonzero(ended.any(axis=1)).tolist() if ended.any() else ():
+        if not any_ended:
+            self._told.clear()
+            return self._count_steps(counted, valid)
+        ended, begin = rollout.terminated.cpu().numpy() | rollout.truncated.cpu().numpy(), 0
+        for t in np.flatnonzero(ended.any(axis=1)).tolist():
             self._count_steps(counted[begin : t + 1], valid[begin : t + 1])
             begin = t + 1
             mine = ended[t] & valid[t]

@@ -5,7 +5,6 @@ rollout's rows; any other Gymnasium vector env is copied into them. How an env r
 same rows for NEXT_STEP, SAME_STEP and DISABLED.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -145,6 +144,7 @@ class Collector:
         first_row = 0 if hasattr(envs, "first_world") else distributed.rank() * self.num_envs
         self._pinned: dict[str, Tensor] = {}
         self._over: Tensor | None = None
+        self._zeros = np.zeros(0, np.float32)
         try:
             obs, infos = envs.reset(seed=seed + first_row)
             self.masks = Masks(envs, infos)
@@ -243,11 +243,13 @@ class Collector:
     def finish(self, rollout: Rollout, fake_at_start: Tensor, finals: list[Final]) -> None:
         """What is to be done when a rollout was played."""
         self.obs, self.starts, self.action_mask = (rollout._rows[name][-1] for name in ("obs", "starts", "action_mask"))
-        self.memory = self.memory.clone()
+        if self.memory is not rollout.memory:
+            self.memory = self.memory.clone()
         self._keep_finals(rollout, finals)
         self._mark_valid(rollout, fake_at_start)
         self._check_rewards(rollout)
-        self.episodes.count(rollout, bool(self.owners.opponents))
+        ended = bool(finals) or self.mode == AutoresetMode.NEXT_STEP
+        self.episodes.count(rollout, ended, bool(self.owners.opponents))
 
     def playing(self, act: Act, rollout: Rollout, finals: list[Final]) -> Iterator[None]:
         """Plays a rollout, with a pause in each step: after actions were asked for, before the envs take them."""
@@ -373,9 +375,11 @@ class Collector:
             rollout.valid[1:] &= ~(rollout.terminated[:-1] | rollout.truncated[:-1])
 
     def _check_rewards(self, rollout: Rollout) -> None:
-        """A sum tells at little cost whether any is not finite."""
+        """A product with zeros tells at little cost whether any is not finite."""
         rewards = rollout.rewards.cpu().numpy()
-        if not math.isfinite(np.add.reduce(rewards, axis=None, dtype=np.float64)):
+        if len(self._zeros) != rewards.size:
+            self._zeros = np.zeros(rewards.size, np.float32)
+        if rewards.ravel().dot(self._zeros) != 0:
             t, row = np.argwhere(~np.isfinite(rewards))[0]
             raise EnvError(f"its world {row} gave the reward {rewards[t, row]}; rewards must be finite")
 

@@ -9,7 +9,7 @@ piecewise:0:1,0.2:0.5,1:0 straight lines through points, each share-of-the-run:v
 import copy
 import math
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -107,6 +107,7 @@ def _finite(points: Points) -> bool:
 
 
 @lru_cache
+@cache
 def scheduled(kind: type) -> tuple[str, ...]:
     """The fields of a Config that take schedules."""
     return tuple(one.name for one in fields(kind) if one.type == Schedule)
