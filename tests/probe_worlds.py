@@ -156,8 +156,8 @@ def two_seats(win_reward: float = 5.0, lengths: tuple[int, ...] = (7,), max_epis
 
 
 def two_seats_on_a_short_strip() -> World:
-    """`two_seats` with games of a few ticks."""
-    return two_seats(lengths=(3,))
+    """`two_seats` with games of a few ticks, some lost by a fall, others cut off."""
+    return two_seats(lengths=(3,), max_episode_steps=7)
 
 
 @rule
