@@ -6,8 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from envs.registration import did_you_mean
-from experiments.errors import InputError
+from experiments.errors import InputError, check_known
 
 ALGORITHMS = {
     "q": ("agents.tabular_q", "Q-learning or SARSA with a table: Discrete observations and actions"),
@@ -27,8 +26,7 @@ def load_algorithm(name: str) -> Any:
     Raises:
         InputError: no such algorithm, with the nearest that there is.
     """
-    if name not in ALGORITHMS:
-        raise InputError(f"no algorithm {name!r}{did_you_mean(name, ALGORITHMS)}; there are: {', '.join(ALGORITHMS)}")
+    check_known("algorithm", name, ALGORITHMS)
     path, _ = ALGORITHMS[name]
     try:
         return importlib.import_module(path)

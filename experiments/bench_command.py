@@ -2,9 +2,8 @@
 
 import importlib
 
-from envs.registration import did_you_mean
 from experiments import flags
-from experiments.errors import InputError
+from experiments.errors import InputError, check_known
 
 SUITES = {
     "standard": "experiments.bench",
@@ -26,8 +25,7 @@ def main(argv: list[str]) -> int:
     name = "standard"
     if argv and not argv[0].startswith("-"):
         name, *argv = argv
-    if name not in SUITES:
-        raise InputError(f"no benchmark {name!r}{did_you_mean(name, SUITES)}; there are: {', '.join(SUITES)}")
+    check_known("benchmark", name, SUITES)
     suite = importlib.import_module(SUITES[name])
     options = flags.parse(suite.Options, argv, f"quintet bench {name}")
     if options.turns < 1:

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.registration import did_you_mean
 from experiments.bench import RESULTS, machine, write
-from experiments.errors import InputError, as_input_error
+from experiments.errors import as_input_error, check_known
 from experiments.matches import choosing
 
 TIERS = ("code", "simulation", "scripted", "inference", "training", "solve")
@@ -85,8 +84,8 @@ def main(options: Options) -> None:
 
     cases = [_case(name) for name in options.world]
     torch.set_num_threads(1)
-    if unknown := [tier for tier in options.tier if tier not in TIERS]:
-        raise InputError(f"no tier {unknown[0]!r}{did_you_mean(unknown[0], TIERS)}; there are: {', '.join(TIERS)}")
+    for tier in options.tier:
+        check_known("tier", tier, TIERS)
     given = {name: value for name, value in asdict(options).items() if name != "out"}
     document: dict[str, Any] = {"machine": machine() | _gpu(options), "options": given}
     if "code" in options.tier:
@@ -103,8 +102,7 @@ def main(options: Options) -> None:
 
 def _case(name: str) -> Case:
     known = {case.world: case for case in CASES}
-    if name not in known:
-        raise InputError(f"no benchmark of {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
+    check_known("benchmark of", name, known)
     return known[name]
 
 

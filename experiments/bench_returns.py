@@ -10,10 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from envs.registration import did_you_mean
 from experiments import sb3
 from experiments.bench import RESULTS, machine, one_core, write
-from experiments.errors import InputError
+from experiments.errors import check_known
 
 EPISODES = 100
 SETTINGS = {
@@ -91,9 +90,8 @@ def line(found: dict[str, Any]) -> str:
 def main(options: Options) -> None:
     """Trains and evaluates, prints a line each and writes them."""
     version = sb3.load().__version__
-    if unknown := [name for name in options.algorithm if name not in SETTINGS]:
-        hint = did_you_mean(unknown[0], SETTINGS)
-        raise InputError(f"no settings for {unknown[0]!r}{hint}; there are: {', '.join(SETTINGS)}")
+    for algorithm in options.algorithm:
+        check_known("settings for", algorithm, SETTINGS)
     one_core()
     print(f"{'':<58} {'ours':>18} {'theirs':>18}", flush=True)
     found = []

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.registration import did_you_mean
 from experiments import runs, sb3
 from experiments.bench import RESULTS, Figure, machine, write
-from experiments.errors import InputError
+from experiments.errors import InputError, check_known
 
 EPISODES = 100
 
@@ -173,8 +172,8 @@ def main(options: Options) -> None:
     from experiments.bench import one_core
 
     version = sb3.load().__version__
-    if unknown := [name for name in options.task if name not in TASKS]:
-        raise InputError(f"no task {unknown[0]!r}{did_you_mean(unknown[0], TASKS)}; there are: {', '.join(TASKS)}")
+    for name in options.task:
+        check_known("task", name, TASKS)
     one_core()
     print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
     figures = []

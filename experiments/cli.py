@@ -4,8 +4,7 @@ import importlib
 import os
 import sys
 
-from envs.registration import did_you_mean
-from experiments.errors import InputError
+from experiments.errors import InputError, check_known
 
 COMMANDS = {
     "train": ("experiments.train", "train an agent on an environment, or go on with a run"),
@@ -60,8 +59,7 @@ def _run(argv: list[str]) -> int:
         print(USAGE)
         return 0
     name, *rest = argv
-    if name not in COMMANDS:
-        raise InputError(f"no command {name!r}{did_you_mean(name, COMMANDS)}; there are: {', '.join(COMMANDS)}")
+    check_known("command", name, COMMANDS)
     return importlib.import_module(COMMANDS[name][0]).main(rest)
 
 
