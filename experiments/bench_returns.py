@@ -5,14 +5,18 @@ faster side learns no worse by them: as many steps, several seeds, whole episode
 """
 
 import importlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from experiments import sb3
-from experiments.bench import RESULTS, machine, one_core, write
-from experiments.errors import check_known
+from experiments.bench import RESULTS, machine, write
+from experiments.errors import InputError, check_known
 
 EPISODES = 100
 SETTINGS = {
@@ -31,8 +35,10 @@ class Options:
     """Which: ppo (CartPole), dqn (CartPole), ddpg (Pendulum)."""
     turns: int = 3
     """Seeds 1, 2, ..., a turn each."""
+    jobs: int = 1
+    """Trainings side by side, each on one core."""
     out: str = str(RESULTS / "bench_returns.json")
-    """File that the returns are written to."""
+    """File that the returns are written to; those of algorithms that are not asked for stay."""
 
 
 def ours(algorithm: str, seed: int) -> float:
@@ -64,12 +70,21 @@ def _bench(algorithm: str) -> Any:
     return importlib.import_module(f"experiments.bench_{algorithm}")
 
 
-def compare(algorithm: str, turns: int) -> dict[str, Any]:
-    """Both sides' returns, seed by seed."""
+def mean_return(job: tuple[str, str, int]) -> float:
+    """That of an algorithm, a side and a seed; torch keeps to one thread, on both sides."""
+    import torch
+
+    torch.set_num_threads(1)
+    algorithm, side, seed = job
+    return {"ours": ours, "theirs": theirs}[side](algorithm, seed)
+
+
+def compare(algorithm: str, turns: int, means: Iterator[float]) -> dict[str, Any]:
+    """Both sides' returns, seed by seed, as they come in."""
     env_id, steps = SETTINGS[algorithm]
     pairs = []
     for seed in range(1, turns + 1):
-        pairs.append((ours(algorithm, seed), theirs(algorithm, seed)))
+        pairs.append((next(means), next(means)))
         print(f"  {algorithm} on {env_id}, seed {seed}: {pairs[-1][0]:.1f}, theirs {pairs[-1][1]:.1f}", flush=True)
     our, their = (list(side) for side in zip(*pairs, strict=True))
     return {"algorithm": algorithm, "env": env_id, "steps": steps, "ours": our, "theirs": their}
@@ -87,17 +102,32 @@ def line(found: dict[str, Any]) -> str:
     return f"{name:<58} {sides[0]:>18} {sides[1]:>18}"
 
 
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the process that waits for the others and ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main(options: Options) -> None:
     """Trains and evaluates, prints a line each and writes them."""
     version = sb3.load().__version__
     for algorithm in options.algorithm:
         check_known("settings for", algorithm, SETTINGS)
-    one_core()
+    if options.jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {options.jobs}")
     print(f"{'':<58} {'ours':>18} {'theirs':>18}", flush=True)
-    found = []
-    for algorithm in options.algorithm:
-        found.append(compare(algorithm, options.turns))
-        print(line(found[-1]), flush=True)
-    command = f"quintet bench returns --turns {options.turns}"
-    about = {**machine(), "stable_baselines3": version}
-    write({"machine": about, "command": command, "returns": found}, Path(options.out))
+    seeds, path = range(1, options.turns + 1), Path(options.out)
+    jobs = [(name, side, seed) for name in options.algorithm for seed in seeds for side in ("ours", "theirs")]
+    with multiprocessing.get_context("spawn").Pool(options.jobs, _leave_interrupts) as pool:
+        means = pool.imap(mean_return, jobs)
+        for algorithm in options.algorithm:
+            found = compare(algorithm, options.turns, means)
+            print(line(found), flush=True)
+            command = f"quintet bench returns --algorithm {algorithm} --turns {options.turns}"
+            keep({**found, "command": command, "machine": {**machine(), "stable_baselines3": version}}, path)
+
+
+def keep(found: dict[str, Any], path: Path) -> None:
+    """Writes an algorithm's returns, in the place of its earlier ones, beside those of the others."""
+    there = json.loads(path.read_text())["returns"] if path.exists() else []
+    others = {entry["algorithm"]: entry for entry in there}
+    write({"returns": list((others | {found["algorithm"]: found}).values())}, path)

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,8 +41,8 @@ def test_both_sides_have_the_same_network_and_hyperparameters(algorithm: str) ->
     assert (config.learning_starts, config.tau, config.train_frequency) == (model.learning_starts, model.tau, 1)
     if algorithm == "dqn":
         assert num_parameters(state.policy) == num_parameters(model.q_net)
-        assert (config.target_network_frequency, config.max_grad_norm) == (10_000, model.max_grad_norm)
-        assert model.target_update_interval == 10_000 and model.exploration_schedule(0) == config.epsilon
+        assert config.target_network_frequency == model.target_update_interval
+        assert (config.max_grad_norm, config.epsilon) == (model.max_grad_norm, model.exploration_schedule(0))
     else:
         assert num_parameters(state.policy) == num_parameters(model.actor)
         assert num_parameters(state.critics) == num_parameters(model.critic)
@@ -51,6 +53,14 @@ def test_returns_are_told_as_means_with_intervals() -> None:
     assert " ".join(bench_returns.line(found).split()) == "ppo on CartPole-v1, 1,000 steps, 3 seeds 10.0 ± 5.0 9.0"
 
 
+def test_an_algorithm_takes_the_place_of_its_earlier_returns_alone(tmp_path: Path) -> None:
+    path = tmp_path / "returns.json"
+    for algorithm, mean in (("ppo", 1.0), ("dqn", 2.0), ("ppo", 3.0)):
+        bench_returns.keep({"algorithm": algorithm, "ours": [mean]}, path)
+    kept = {entry["algorithm"]: entry["ours"] for entry in json.loads(path.read_text())["returns"]}
+    assert kept == {"ppo": [3.0], "dqn": [2.0]}
+
+
 def test_ours_learns_from_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(bench_returns.SETTINGS, "ppo", ("CartPole-v1", 20_480))
     monkeypatch.setattr(bench_returns, "EPISODES", 20)
@@ -58,7 +68,18 @@ def test_ours_learns_from_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None
     assert bench_returns.ours("ppo", 1) > 3 * untrained
 
 
+def test_means_that_come_in_are_paired_seed_by_seed() -> None:
+    found = bench_returns.compare("dqn", 2, iter([1.0, 2.0, 3.0, 4.0]))
+    assert (found["ours"], found["theirs"]) == ([1.0, 3.0], [2.0, 4.0])
+
+
 @with_sb3
 def test_an_unknown_algorithm_is_told(capsys: pytest.CaptureFixture) -> None:
     assert main(["bench", "returns", "--algorithm", "dpg"]) == 2
     assert "no settings for 'dpg'; did you mean 'ddpg'?" in capsys.readouterr().err
+
+
+@with_sb3
+def test_no_training_at_a_time_is_refused(capsys: pytest.CaptureFixture) -> None:
+    assert main(["bench", "returns", "--jobs", "0"]) == 2
+    assert "--jobs must be at least 1, got 0" in capsys.readouterr().err
