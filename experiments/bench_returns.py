@@ -70,8 +70,8 @@ def _bench(algorithm: str) -> Any:
     return importlib.import_module(f"experiments.bench_{algorithm}")
 
 
-def mean_return(job: tuple[str, str, int]) -> float:
-    """That of an algorithm, a side and a seed; torch keeps to one thread, on both sides."""
+def train(job: tuple[str, str, int]) -> float:
+    """The mean return of an algorithm, a side and a seed; torch keeps to one thread, on both sides."""
     import torch
 
     torch.set_num_threads(1)
@@ -118,7 +118,7 @@ def main(options: Options) -> None:
     seeds, path = range(1, options.turns + 1), Path(options.out)
     jobs = [(name, side, seed) for name in options.algorithm for seed in seeds for side in ("ours", "theirs")]
     with multiprocessing.get_context("spawn").Pool(options.jobs, _leave_interrupts) as pool:
-        means = pool.imap(mean_return, jobs)
+        means = pool.imap(train, jobs)
         for algorithm in options.algorithm:
             found = compare(algorithm, options.turns, means)
             print(line(found), flush=True)

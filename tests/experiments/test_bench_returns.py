@@ -41,8 +41,8 @@ def test_both_sides_have_the_same_network_and_hyperparameters(algorithm: str) ->
     assert (config.learning_starts, config.tau, config.train_frequency) == (model.learning_starts, model.tau, 1)
     if algorithm == "dqn":
         assert num_parameters(state.policy) == num_parameters(model.q_net)
-        assert config.target_network_frequency == model.target_update_interval
-        assert (config.max_grad_norm, config.epsilon) == (model.max_grad_norm, model.exploration_schedule(0))
+        assert (config.target_network_frequency, config.max_grad_norm) == (10_000, model.max_grad_norm)
+        assert model.target_update_interval == 10_000 and model.exploration_schedule(0) == config.epsilon
     else:
         assert num_parameters(state.policy) == num_parameters(model.actor)
         assert num_parameters(state.critics) == num_parameters(model.critic)
