@@ -121,12 +121,12 @@ def _gpu(options: Options) -> dict[str, Any]:
 
 def code_of(case: Case) -> dict[str, Any]:
     """Registers, stack and spills of a world's kernel for compute capability 9.0."""
-    from envs.engine.cuda_code import assemble, ptx
+    from envs.engine.cuda_code import assemble, lowered, ptx
     from envs.engine.cuda_driver import max_registers
     from envs.registration import load_world, registered_worlds
 
     world = load_world(registered_worlds()[case.world])
-    code = assemble(ptx(world, (9, 0)), (9, 0), max_registers(world))
+    code = assemble(ptx(lowered(world), (9, 0)), (9, 0), max_registers(world))
     print(f"{case.world:<24} sm_90: {code.registers} registers, {code.stack} bytes of stack, {code.spills} spilled")
     return {"world": case.world, "capability": "9.0", **code._asdict()}
 

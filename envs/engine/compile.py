@@ -132,7 +132,7 @@ def fingerprint(world: World, source: str, rules: dict[str, Rule]) -> str:
 
     versions = f"{sys.version} {np.__version__} {numba.__version__} {real.__name__} {JIT_OPTIONS}"
     digest = hashlib.sha256(versions.encode())
-    for part in ("compile.py", "linking.py", "fixed.py", "cuda.py"):
+    for part in ("compile.py", "linking.py", "fixed.py", "cuda.py", "cuda_llvm.py"):
         digest.update((Path(__file__).parent / part).read_bytes())
     digest.update(source.encode())
     digest.update(repr((record_dtype(world).descr, param_records(world).dtype.descr)).encode())

@@ -1,7 +1,7 @@
-"""A world's CUDA kernel: compiled from the same rules by numba-cuda, launched on torch's stream over torch's memory.
+"""A world's CUDA kernel: the same rules, lowered by numba-cuda, launched on torch's stream over torch's memory.
 
-Multiplications and additions are never fused and square roots and divisions are rounded correctly, so that a game is
-the same, byte by byte, as on a CPU.
+Multiplications and additions are never fused and square roots and divisions are rounded correctly (`cuda_llvm.py`), so
+that a game is the same, byte by byte, as on a CPU.
 """
 
 import importlib.util
@@ -16,9 +16,11 @@ import torch
 
 from envs.engine.compile import driver_file, fingerprint
 from envs.engine.cuda_driver import cuda_source, launch_shape, max_registers
+from envs.engine.cuda_llvm import compile_ir
 from envs.engine.driver import constants
+from envs.engine.fixed import fixing
 from envs.engine.linking import from_the_front
-from envs.engine.rules import Rule, World
+from envs.engine.rules import Rule, World, param_records
 
 NEEDED = "numba-cuda, which the extra brings: pip install 'quintet[cuda]'"
 
@@ -145,17 +147,19 @@ def namespace(world: World, rules: dict[str, Rule], kernel: Callable[..., Any], 
     def device(function: Callable[..., Any]) -> Any:
         return jit(function, device=True, forceinline=True)
 
-    vars(module).update(constants(world) | rules | {"cuda": cuda, "device": device, "kernel": kernel})
+    fixed = (lambda row: row) if simulated() else fixing(param_records(world), world.fixed, cuda=True)
+    given = {"cuda": cuda, "device": device, "kernel": kernel, "fixed": fixed}
+    vars(module).update(constants(world) | rules | given)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return vars(module)
 
 
 @contextmanager
-def as_on_the_cpu() -> Iterator[None]:
-    """While this lasts, NVVM keeps a multiplication and an addition apart, and indices are taken as they are.
+def as_on_the_cpu(compile_ir: Callable[..., bytes] = compile_ir) -> Iterator[None]:
+    """While this lasts, numba-cuda compiles by `compile_ir`, and takes indices as they are.
 
-    numba-cuda has no options for that.
+    It has no options for that.
     """
     if simulated():
         yield
@@ -163,10 +167,10 @@ def as_on_the_cpu() -> Iterator[None]:
     from numba.cuda.cudadrv import nvvm
     from numba.cuda.np import arrayobj  # pyright: ignore[reportMissingImports]
 
-    compile_ir = nvvm.compile_ir
-    nvvm.compile_ir = lambda ir, **options: compile_ir(ir, **options, fma=False)
+    usual = nvvm.compile_ir
+    nvvm.compile_ir = compile_ir
     try:
         with from_the_front(arrayobj):
             yield
     finally:
-        nvvm.compile_ir = compile_ir
+        nvvm.compile_ir = usual

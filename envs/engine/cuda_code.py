@@ -13,6 +13,7 @@ from gymnasium import spaces
 from envs.engine.compile import driver_file, fingerprint
 from envs.engine.cuda import as_on_the_cpu, namespace
 from envs.engine.cuda_driver import cuda_source
+from envs.engine.cuda_llvm import compile_ir
 from envs.engine.rules import World, param_records, record_dtype
 
 
@@ -29,15 +30,27 @@ class Code(NamedTuple):
     """Bytes of machine code."""
 
 
-def ptx(world: World, capability: tuple[int, int]) -> str:
-    """The kernel as PTX for a compute capability, such as (9, 0)."""
+def lowered(world: World, capability: tuple[int, int] = (9, 0)) -> list[str]:
+    """The kernel and all that it reaches as modules of LLVM's assembly, not yet optimised."""
     from numba.cuda import compile as compile_for  # pyright: ignore[reportPrivateImportUsage]
+
+    modules: list[str] = []
+
+    def keep(given: list[str], **options: Any) -> bytes:
+        modules.extend(given)
+        return b""
 
     source, rules = cuda_source(world)
     path, _ = driver_file(f"{world.name}-cuda", fingerprint(world, source, rules), source)
-    with _pretending(capability), as_on_the_cpu():
+    with _pretending(capability), as_on_the_cpu(keep):
         drive = namespace(world, rules, lambda function: function, path)["drive"]
-        return compile_for(drive, _signature(world), device=False, cc=capability, abi="numba", output="ptx")[0]
+        compile_for(drive, _signature(world), device=False, cc=capability, abi="numba", output="ptx")
+    return modules
+
+
+def ptx(modules: list[str], capability: tuple[int, int]) -> str:
+    """A lowered kernel as PTX for a compute capability, such as (9, 0)."""
+    return compile_ir(modules, arch=f"compute_{capability[0]}{capability[1]}").decode()
 
 
 def assemble(code: str, capability: tuple[int, int], registers: int | None = None) -> Code:

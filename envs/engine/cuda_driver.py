@@ -3,8 +3,9 @@
 One kernel plays a step. Where a world has phases that run over an index, a warp plays it: its threads share out the
 indices of a phase. A block has several such worlds, and a barrier between phases keeps them all at the same one, so
 that a multiprocessor fetches a phase's code once for all of them: each on its own, four fifths of the time went by in
-waiting for instructions (a megabyte of them; measured on an H200). Worlds that don't take part in what the others of
-their block do, such as a reset, come along with the thread number IDLE. Worlds without such phases have a thread each.
+waiting for instructions (measured on an H200, when there were a megabyte of them). Worlds that don't take part in what
+the others of their block do, such as a reset, come along with the thread number IDLE. Worlds without such phases have a
+thread each.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,12 @@ IDLE = np.int32(1 << 20)  # the number of a thread whose world sits out what oth
 
 
 @device
+def mine(thread, extent):
+    """The indices below `extent` that fall to a thread, counted by 32 bits: a GPU takes twice as long over 64."""
+    return range(thread, np.int32(extent), np.int32({threads}))
+
+
+@device
 def begin(state, params, {tables_}thread):
     """Starts the record's current episode."""
     {make_tables}
@@ -44,7 +51,7 @@ def begin(state, params, {tables_}thread):
         state.truncated = np.uint8(0)
         state.ended = np.uint8(PLAYING)
         state.key = episode_key(state.seed, state.world, state.episode)
-    for seat in range(thread, {num_seats}, {threads}):
+    for seat in mine(thread, {num_seats}):
         state.control[seat] = state.next_control[seat]
         state.reward[seat] = real(0)
         state.returns[seat] = real(0)
@@ -60,14 +67,14 @@ def advance(state, params, {tables_}thread):
         state.tick += np.int32(1)
         state.terminated = np.uint8(0)
         state.truncated = np.uint8(0)
-    for seat in range(thread, {num_seats}, {threads}):
+    for seat in mine(thread, {num_seats}):
         state.reward[seat] = real(0)
         {clear_terms}
     {barrier}
     {step}
     if thread == 0 and 0 < params.max_episode_steps <= state.tick:
         state.truncated = np.uint8(1)
-    for seat in range(thread, {num_seats}, {threads}):
+    for seat in mine(thread, {num_seats}):
         state.returns[seat] += state.reward[seat]
     {barrier}
 
@@ -90,19 +97,19 @@ def drive(records, params_rows, {tables_}seats, mode, problem, {results}):
     here = world < records.shape[0]
     world = min(world, records.shape[0] - 1)
     state = records[world]
-    params = params_rows[state.param]
+    params = {params_row}
     row = world * {num_rows}
     ended = state.ended
     plays = here and mode != RESET and ended == PLAYING
     starts = here and (ended == MARKED if mode == RESET else mode == NEXT_STEP and ended != PLAYING)
     {barrier}
     thread = own if plays else IDLE
-    for k in range(thread, {num_rows}, {threads}):
+    for k in mine(thread, {num_rows}):
         seat = {seat_of_row}
         {take_action}
         rewards[row + k] = real(0)
     thread = own if here and not plays and (mode != RESET or starts) else IDLE
-    for seat in range(thread, {num_seats}, {threads}):
+    for seat in mine(thread, {num_seats}):
         state.reward[seat] = real(0)
         {clear_terms}
     {barrier}
@@ -110,13 +117,13 @@ def drive(records, params_rows, {tables_}seats, mode, problem, {results}):
     while {any_playing}:
         thread = own if playing else IDLE
         advance(state, params, {tables_}thread)
-        for k in range(thread, {num_rows}, {threads}):
+        for k in mine(thread, {num_rows}):
             rewards[row + k] += state.reward[{seat_of_row}]
         ticks += 1
         playing = playing and ticks < params.frame_skip and (state.terminated | state.truncated) == 0
     done = here and mode != RESET and not starts and (state.terminated | state.truncated) != 0
     thread = own if here and mode != RESET else IDLE
-    for k in range(thread, {num_rows}, {threads}):
+    for k in mine(thread, {num_rows}):
         if not plays:
             rewards[row + k] = real(0)
         terminated[row + k] = not starts and state.terminated != 0
@@ -181,9 +188,9 @@ def cuda_source(world: World) -> tuple[str, dict[str, Rule]]:
         threads=threads,
         world_and_thread=own,
         **{f"any_{name}": anyone.format(name) for name in ("playing", "shows", "starts")},
-        reset=_in_turn(rules, world.reset, threads, barrier),
-        step=_in_turn(rules, world.step, threads, barrier),
-        show=_show(rules, world, threads, fields, barrier),
+        reset=_in_turn(rules, world.reset, barrier),
+        step=_in_turn(rules, world.step, barrier),
+        show=_show(rules, world, fields, barrier),
         clear_terms=_clear_terms(world),
         write_statistics=write_statistics(world, fields["seat_of_row"], 8, " if done else np.float32(0)"),
         take_action=_take_action(world.action_space),
@@ -191,27 +198,27 @@ def cuda_source(world: World) -> tuple[str, dict[str, Rule]]:
     return source, rules
 
 
-def _in_turn(rules: dict[str, Rule], declared: Phases, threads: int, barrier: str) -> str:
+def _in_turn(rules: dict[str, Rule], declared: Phases, barrier: str) -> str:
     """Calls of phases with a barrier after each; thread 0 plays in one go those that have no index."""
     lines: list[str] = []
     for wide, group in groupby(phases(declared), key=lambda phase: phase[1] > 1 or "index" in arguments(phase[0])):
         for function, extent in group if wide else ():
-            lines += [f"for index in range(thread, {extent}, {threads}):", f"    {call(rules, function)}", barrier]
+            lines += [f"for index in mine(thread, {extent}):", f"    {call(rules, function)}", barrier]
         if not wide:
             lines += ["if thread == 0:", *(f"    {call(rules, function)}" for function, _ in group), barrier]
     return _indented(lines, 4)
 
 
-def _show(rules: dict[str, Rule], world: World, threads: int, fields: dict[str, Any], barrier: str) -> str:
+def _show(rules: dict[str, Rule], world: World, fields: dict[str, Any], barrier: str) -> str:
     """Calls of the phases of `observe`, and of `mask`, for each row."""
     num_rows, seat_of_row, lines = fields["num_rows"], fields["seat_of_row"], list[str]()
     for function, extent in phases(world.observe):
         index = [f"    index = job % {extent}"] if "index" in arguments(function) else []
-        lines += [f"for job in range(thread, {num_rows} * {extent}, {threads}):", f"    k = job // {extent}", *index]
+        lines += [f"for job in mine(thread, {num_rows} * {extent}):", f"    k = job // {extent}", *index]
         lines += [f"    seat = {seat_of_row}", f"    obs = {obs_row(world)}", f"    {call(rules, function)}"]
         lines.append(barrier)
     if world.mask is not None:
-        lines += [f"for k in range(thread, {num_rows}, {threads}):", f"    seat = {seat_of_row}"]
+        lines += [f"for k in mine(thread, {num_rows}):", f"    seat = {seat_of_row}"]
         lines += ["    mask = mask_rows[row + k]", f"    {call(rules, world.mask)}"]
     return _indented(lines, 4)
 

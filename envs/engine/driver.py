@@ -164,7 +164,6 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
     fields = shared_fields(world)
     source = TEMPLATE.format(
         **fields,
-        params_row="fixed(params_rows[state.param])" if world.fixed else "params_rows[state.param]",
         reset=calls(world.reset, 4),
         step=calls(world.step, 4),
         clear_terms_in_advance=_clear_terms(world, 4),
@@ -198,6 +197,7 @@ def shared_fields(world: World) -> dict[str, Any]:
         "num_seats": world.num_seats,
         "num_rows": "1" if single else "seats.shape[0]",
         "seat_of_row": "0" if single else "seats[k]",
+        "params_row": "fixed(params_rows[state.param])" if world.fixed else "params_rows[state.param]",
         "num_parts": int(np.prod(world.action_space.shape or (1,))),
         "tables_": "".join(f"table_{name}, " for name in names),
         "make_tables": f"tables = Tables({', '.join('table_' + name for name in names)})" if asks_tables else "",

@@ -4,14 +4,11 @@ Loops over them have a known length then, and index arithmetic folds. In plain P
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.core.datamodel.models import RecordModel
-from numba.core.datamodel.registry import register_default
-from numba.extending import intrinsic, lower_getattr_generic
-from numba.np.arrayobj import record_getattr
 
 
 class FixedRecord(types.Record):
@@ -29,23 +26,46 @@ class FixedRecord(types.Record):
         types.Type.__init__(self, name=f"Fixed{record.name}{values}")
 
 
-@register_default(FixedRecord)
-class FixedRecordModel(RecordModel):
-    """Lies in memory as any record does."""
+def _teach(register_default: Any, lower_getattr_generic: Any, model: type, getattr_usually: Callable[..., Any]) -> None:
+    """Teaches a compiler that such records lie in memory as all do, and that the known fields need no look there."""
+    register_default(FixedRecord)(model)
+
+    @lower_getattr_generic(FixedRecord)
+    def fixed_getattr(context: Any, builder: Any, typ: FixedRecord, value: Any, attr: str) -> Any:
+        if attr in typ.values:
+            return context.get_constant(typ.typeof(attr), typ.values[attr])
+        return getattr_usually(context, builder, typ, value, attr)
 
 
-@lower_getattr_generic(FixedRecord)
-def _fixed_getattr(context: Any, builder: Any, typ: FixedRecord, value: Any, attr: str) -> Any:
-    if attr in typ.values:
-        return context.get_constant(typ.typeof(attr), typ.values[attr])
-    return record_getattr(context, builder, typ, value, attr)
+@cache
+def _extending(cuda: bool) -> Any:
+    """numba's module `extending`, or numba-cuda's; it knows of fixed records."""
+    if cuda:
+        from numba.cuda import extending  # pyright: ignore[reportAttributeAccessIssue]
+        from numba.cuda.datamodel.models import RecordModel  # pyright: ignore[reportMissingImports]
+        from numba.cuda.datamodel.registry import register_default  # pyright: ignore[reportMissingImports]
+        from numba.cuda.np.arrayobj import record_getattr  # pyright: ignore[reportMissingImports]
+    else:
+        from numba import extending
+        from numba.core.datamodel.models import RecordModel
+        from numba.core.datamodel.registry import register_default
+        from numba.np.arrayobj import record_getattr
+    numba_extending: Any = extending
+    _teach(register_default, numba_extending.lower_getattr_generic, RecordModel, record_getattr)
+    return numba_extending
 
 
-def fixing(params: np.ndarray, names: tuple[str, ...]) -> Callable[..., Any]:
-    """What turns one row of `params`, in compiled code, into the same row with the named fields known."""
+def fixing(params: np.ndarray, names: tuple[str, ...], *, cuda: bool = False) -> Callable[..., Any]:
+    """What turns one row of `params`, in compiled code, into the same row with the named fields known.
+
+    Args:
+        params: the rows of tunables `[R]`.
+        names: fields that are the same in all of them.
+        cuda: for kernels; else for the CPU.
+    """
     values = tuple((name, params[name][0].item()) for name in names)
 
-    @intrinsic
+    @_extending(cuda).intrinsic
     def fixed(typingctx, row):  # pyright: ignore
         return FixedRecord(row, values)(row), lambda context, builder, signature, args: args[0]
 

@@ -2,17 +2,43 @@
 marked `gpu` (`make test-gpu`)."""
 
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
 import envs
-from envs.engine import cuda_driver
-from envs.engine.cuda_code import assemble, ptx
+from envs.engine import cuda, cuda_driver
+from envs.engine.cuda_code import assemble, lowered, ptx
 from envs.registration import load_world, registered_worlds
+from tests.kernel_on_host import HostKernel
+
+
+def play_both(host, device, ticks, every=1):
+    """Plays random actions in both, which must be equal to the byte; returns how many rows' episodes ended."""
+    assert torch.equal(host.reset(seed=5)[0], device.reset(seed=5)[0].cpu())
+    host.action_space.seed(2)
+    ended = 0
+    for tick in range(ticks):
+        actions = torch.as_tensor(host.action_space.sample())
+        (*expected, infos), (*given, told) = host.step(actions), device.step(actions.to(device.device))
+        for one, two in zip(expected, given, strict=True):
+            assert torch.equal(one, two.cpu()), tick
+        if "action_mask" in infos:
+            assert torch.equal(infos["action_mask"], told["action_mask"].cpu()), tick
+        if "episode" in infos:
+            ended += int(infos["_episode"].sum())
+            assert torch.equal(infos["final_obs"], told["final_obs"].cpu()), tick
+            for key, value in infos["episode"].items():
+                assert torch.equal(value, told["episode"][key].cpu()), key
+        if tick % every == 0:
+            assert torch.equal(host.save_state()["records"], device.save_state()["records"]), tick
+    return ended
+
 
 WORLDS = sorted(name for name in registered_worlds() if name.startswith("quintet/"))
 gpu = pytest.mark.gpu
@@ -73,21 +99,37 @@ def test_worlds_of_a_block_end_apart(name, frame_skip):
     assert 5 < ended < 5 * TICKS.get(name, 60), "games end, and not all of them in every step"
 
 
-SLOWLY = [("quintet/Arena-v0", (8, 0)), ("quintet/Duel-v0", (9, 0))]
-"""The same rules as the other of the two, a minute each."""
-COMPILED = [
-    pytest.param(name, capability, marks=[pytest.mark.slow] if (name, capability) in SLOWLY else [])
-    for name in WORLDS
-    for capability in ((8, 0), (9, 0))
-]
+def world_named(name):
+    return load_world(registered_worlds().get(name) or name)
 
 
-@pytest.mark.parametrize(("name", "capability"), COMPILED)
-def test_the_kernel_compiles_without_float64_fused_operations_or_spills(name, capability):
-    code = ptx(load_world(registered_worlds()[name]), capability)
+@cache
+def lowered_kernel(name):
+    return lowered(world_named(name))
+
+
+@pytest.mark.parametrize("name", [*WORLDS, PROBE])
+def test_the_kernel_as_it_is_optimised_plays_as_the_cpu_does_when_this_processor_runs_it(name, monkeypatch):
+    monkeypatch.setattr(cuda_driver, "WARPS", 2)
+    monkeypatch.setattr(cuda_driver, "MULTIPROCESSORS", 1)
+    world, count = world_named(name), 5 if name in TICKS else 70
+    kernel = HostKernel(world, count, lowered_kernel(name))
+    monkeypatch.setattr(cuda, "Kernel", lambda world, num_worlds: kernel)
+    monkeypatch.setattr(cuda, "simulated", lambda: True)
+    host, device = envs.make_vec(world, count), envs.make_vec(world, count, device="cuda")
+    assert kernel.blocks > 1
+    ended = play_both(host, device, 400 if name == PROBE else 150)
+    if name in ("quintet/CartPole-v1", PROBE):
+        assert ended > count
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+def test_the_kernel_compiles_without_float64_or_spills_and_every_operation_is_rounded_correctly(name, capability):
+    code = ptx(lowered_kernel(name), capability)
     assert f".target sm_{capability[0]}{capability[1]}" in code
     assert ".f64" not in code
-    assert "fma." not in code
+    assert not re.findall("fma[.]|approx|[.]ftz|full[.]f32", code)
     assembled = assemble(code, capability)
     assert assembled.spills == 0
     assert assembled.registers <= 255
@@ -136,19 +178,7 @@ def test_two_thousand_ticks_are_the_same_on_cpu_and_gpu(name, monkeypatch):
     monkeypatch.setattr(cuda_driver, "MULTIPROCESSORS", 1)  # so blocks are as large as they get, and one is not full
     worlds = cuda_driver.WARPS + 4 if name in TICKS else 250
     host, device = envs.make_vec(name, worlds), envs.make_vec(name, worlds, device="cuda")
-    assert torch.equal(host.reset(seed=5)[0], device.reset(seed=5)[0].cpu())
-    host.action_space.seed(2)
-    for tick in range(2000):
-        actions = torch.as_tensor(host.action_space.sample())
-        (*expected, infos), (*given, told) = host.step(actions), device.step(actions.cuda())
-        for one, two in zip(expected, given, strict=True):
-            assert torch.equal(one, two.cpu()), tick
-        if "action_mask" in infos:
-            assert torch.equal(infos["action_mask"], told["action_mask"].cpu()), tick
-        if "episode" in infos:
-            assert torch.equal(infos["final_obs"], told["final_obs"].cpu()), tick
-        if tick % 50 == 0:
-            assert torch.equal(host.save_state()["records"], device.save_state()["records"]), tick
+    play_both(host, device, 2000, every=50)
 
 
 @gpu
