@@ -5,7 +5,7 @@ import numpy as np
 from envs.arena import data
 from envs.arena.abilities import wound
 from envs.arena.economy import at_shop, income
-from envs.arena.state import ATTACK
+from envs.arena.state import ATTACK, GROUP
 from envs.arena.units import distance2, first_unit, is_structure, pick, seat_of, unit_of
 from envs.engine import real, rule, sqrt
 
@@ -241,15 +241,30 @@ def turn_to_strike(state, params, seat, unit, target):
 
 
 @rule
+def count_landing(state, params, index):
+    """How much of what a group of units shot lands this tick; mostly nothing, which spares `strike` the question."""
+    state.landing[index] = np.int32(0)
+    for unit in range(index * GROUP, min((index + 1) * GROUP, params.units)):
+        state.landing[index] += np.int32(1) if state.shot_ticks[unit] == 1 else np.int32(0)
+
+
+@rule
 def strike(state, params):
     """All that lands this tick: sums and maxima over attackers, so their order does not matter."""
-    for attacker in range(params.units):
-        if state.shot_ticks[attacker] == 1:
-            victim = state.shot_victim[attacker]
-            if victim >= 0 and state.health[victim] > 0:
-                luck = LEAST_LUCK + pick(state, params, attacker, LUCK, DRAW_LUCK)
-                damage = np.int32(max(blow(state, params, attacker, victim) * luck // 100, 1))
-                wound(state, params, victim, damage, np.int32(attacker))
+    for group in range(state.landing.shape[0]):
+        if state.landing[group] != 0:
+            for attacker in range(group * GROUP, min((group + 1) * GROUP, params.units)):
+                if state.shot_ticks[attacker] == 1:
+                    land(state, params, np.int32(attacker), state.shot_victim[attacker])
+
+
+@rule
+def land(state, params, attacker, victim):
+    """One attack lands, if its victim still lives."""
+    if victim >= 0 and state.health[victim] > 0:
+        luck = LEAST_LUCK + pick(state, params, attacker, LUCK, DRAW_LUCK)
+        damage = np.int32(max(blow(state, params, attacker, victim) * luck // 100, 1))
+        wound(state, params, victim, damage, attacker)
 
 
 @rule

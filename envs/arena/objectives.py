@@ -11,6 +11,7 @@ from envs.arena.state import (
     DEATH,
     DENY,
     FELL,
+    GROUP,
     KILL,
     KILLED,
     LAST_HIT,
@@ -28,17 +29,33 @@ MIGHT_TICKS = 450
 
 
 @rule
+def count_dead(state, params, index):
+    """How many of a group of units died this tick; mostly none, which spares `settle_deaths` the question."""
+    state.dead[index] = np.int32(0)
+    for unit in range(index * GROUP, min((index + 1) * GROUP, params.units)):
+        state.dead[index] += state.died[unit]
+
+
+@rule
 def settle_deaths(state, params):
     """Goes through the units that died this tick."""
     state.fallen = np.int32(0)
-    for unit in range(params.units):
-        if state.died[unit] != 0:
-            kind = params.slot_kind[unit]
-            killer = killer_of(state, params, unit)
-            if kind == HERO:
-                hero_died(state, params, unit, killer)
-            else:
-                unit_died(state, params, unit, kind, killer)
+    for group in range(state.dead.shape[0]):
+        if state.dead[group] != 0:
+            for unit in range(group * GROUP, min((group + 1) * GROUP, params.units)):
+                if state.died[unit] != 0:
+                    settle(state, params, unit)
+
+
+@rule
+def settle(state, params, unit):
+    """What one death brings."""
+    kind = params.slot_kind[unit]
+    killer = killer_of(state, params, unit)
+    if kind == HERO:
+        hero_died(state, params, unit, killer)
+    else:
+        unit_died(state, params, unit, kind, killer)
 
 
 @rule

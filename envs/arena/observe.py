@@ -259,8 +259,6 @@ def describe_world(state, params, index):
     news[team, 0] = real(state.tick) / real(max(params.max_episode_steps, 1))
     news[team, 1] = real(state.team_kills[team]) * TENTH
     news[team, 2] = real(state.team_kills[1 - team]) * TENTH
-    news[team, 3] = standing(state, params, own)
-    news[team, 4] = standing(state, params, enemy)
     news[team, 5] = health_share(state, own + core)
     news[team, 6] = real(state.known_health[enemy + core]) / real(state.max_health[enemy + core])
     news[team, 7] = flag(params.boss > 0 and state.boss_back == 0)
@@ -269,6 +267,16 @@ def describe_world(state, params, index):
     news[team, 10] = real(state.might[1 - team]) * SECONDS_30
     news[team, 11] = real(state.wards[team]) / real(WARDS)
     news[team, 12] = real((state.tick - params.first_wave) % params.wave_period) / real(params.wave_period)
+    if state.fallen != 0:
+        describe_structures(state, params, team, own, enemy)
+
+
+@rule
+def describe_structures(state, params, team, own, enemy):
+    """What stands, in a team's frame; `own` and `enemy` are the first structures of the two teams."""
+    news = state.news
+    news[team, 3] = standing(state, params, own)
+    news[team, 4] = standing(state, params, enemy)
     for lane in range(3):
         news[team, 13 + lane] = real(0)
         news[team, 16 + lane] = real(0)

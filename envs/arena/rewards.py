@@ -6,7 +6,7 @@ reward with its team's mean, r = (1 - tau) * own + tau * mean.
 """
 
 from envs.arena.state import CORE, GOLD, HEALTH, MANA, SPENT, STRUCTURES, WIN, XP
-from envs.arena.units import first_unit, unit_of
+from envs.arena.units import first_unit, team_of, unit_of
 from envs.engine import real, rule
 
 TWO_THIRDS, ONE_THIRD = real(2 / 3), real(1 / 3)
@@ -132,15 +132,14 @@ def weigh(state, params, index):
 
 
 @rule
-def share_rewards(state, params):
+def share_rewards(state, params, index):
     """Takes away the enemies' mean and mixes in the team's."""
-    state.fade *= params.fade
-    size = params.team_size
-    first, second = team_mean(state, 0, size), team_mean(state, size, size)
-    for seat in range(2 * size):
-        mine, theirs = (first, second) if seat < size else (second, first)
-        own = (real(1) - params.team_spirit) * state.own[seat] + params.team_spirit * mine
-        state.reward[seat] = own - params.zero_sum * theirs
+    if index == 0:
+        state.fade *= params.fade
+    team, size = team_of(params, index), params.team_size
+    mine, theirs = team_mean(state, team * size, size), team_mean(state, (1 - team) * size, size)
+    own = (real(1) - params.team_spirit) * state.own[index] + params.team_spirit * mine
+    state.reward[index] = own - params.zero_sum * theirs
 
 
 @rule

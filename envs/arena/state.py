@@ -20,6 +20,10 @@ CREEPS_A_LANE, WARDS, BEASTS_A_CAMP = 8, 3, 2
 HOSTILE_ROWS, OWN_ROWS, SIEGE_ROWS, HOME_ROWS = 8, 4, 2, 1
 """Rows of a hero's table beside heroes: enemy creeps, neutrals and wards; own creeps; enemy structures; an own one."""
 EVENTS = 16
+GROUP = 8
+"""Slots that are counted together."""
+EYES = 4
+"""Groups of a team's units that look round side by side."""
 NUM_ITEMS = len(data.ITEMS)
 
 STOP, MOVE, ATTACK, CAST, WARD, RECALL, BUY = 0, 1, 2, 3, 7, 8, 9
@@ -44,13 +48,14 @@ KILLED, FELL, BOSS_SLAIN, WARDED, BOUGHT, LEVELLED, CAST_SPELL = range(1, 8)
 
 
 class Size(NamedTuple):
-    """How many units of each sort a world has."""
+    """How many units of each sort a world has, and rows of its fog."""
 
     team_size: int
     structures: int
     lanes: int
     camps: int
     boss: int
+    fog_rows: int
 
     @property
     def team_units(self) -> int:
@@ -68,6 +73,11 @@ class Size(NamedTuple):
         return 2 * (self.team_units + self.half_units)
 
     @property
+    def groups(self) -> int:
+        """Groups of all slots."""
+        return -(-self.units // GROUP)
+
+    @property
     def rows(self) -> int:
         """Rows of a hero's table of targets."""
         return 2 * self.team_size + HOSTILE_ROWS + OWN_ROWS + SIEGE_ROWS + HOME_ROWS
@@ -75,10 +85,11 @@ class Size(NamedTuple):
 
 def size_of(map: Map, team_size: int) -> Size:
     """The slots that a map and a team need."""
-    return Size(team_size, len(map.structures), len(map.lanes), len(map.camps), int(map.pit is not None))
+    camps, boss = len(map.camps), int(map.pit is not None)
+    return Size(team_size, len(map.structures), len(map.lanes), camps, boss, map.height // 2)
 
 
-def state_dtype(size: Size, fog_height: int) -> np.dtype:
+def state_dtype(size: Size) -> np.dtype:
     """The record of one arena. `[u]` is a slot, `[h]` a hero (a seat), `[t]` a team."""
     u, h, t = (size.units,), (2 * size.team_size,), (2,)
     fields: list[Any] = [
@@ -109,6 +120,8 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("burn_ticks", i32, u),
         ("burner", i32, u),  # slot of the hero who lit it
         ("died", i32, u),  # 1 in the tick of its death
+        ("landing", i32, size.groups),  # attacks of a group of slots that land this tick
+        ("dead", i32, size.groups),  # deaths in a group of slots this tick
         ("open", i32, u),  # 0: a structure that can't be hurt
         ("seen", i32, u),  # bit t: team t sees it
         ("known_health", i32, u),  # of structures: when the enemy last saw it
@@ -158,8 +171,9 @@ def state_dtype(size: Size, fog_height: int) -> np.dtype:
         ("row", i32, (*h, size.rows)),  # slots of its table of targets, or -1
         ("held", i32, h),  # slot that its last action was aimed at, or -1
         ("trait", real, (size.units, TRAITS)),
-        ("fog", np.uint32, (2, fog_height)),  # bits that the team sees, in its own frame
-        ("lit", np.uint32, (2, fog_height)),  # the part of it that its structures see
+        ("glimpse", np.uint32, (2, EYES, size.fog_rows)),  # what some of its units see
+        ("fog", np.uint32, (2, size.fog_rows)),  # bits that the team sees, in its own frame
+        ("lit", np.uint32, (2, size.fog_rows)),  # the part of it that its structures see
         ("fallen", i32),  # structures that fell this tick
         ("living", i32, (2, size.team_units)),  # a team's living creeps and wards, in order
         ("num_living", i32, t),

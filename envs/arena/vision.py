@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from envs.arena.state import EYES
 from envs.arena.units import first_unit, is_structure, sign_of
 from envs.engine import real, rule
 
@@ -29,20 +30,29 @@ def light_up(state, params, index):
     first = first_unit(params, index) + params.team_size
     for unit in range(first, first + params.structures):
         if state.health[unit] > 0:
-            lift(state, params, state.lit, index, unit)
+            lift(state, params, state.lit[index], index, unit)
 
 
 @rule
-def look_around(state, params, index):
-    """A team's fog: lifted round its structures and round each of its other living units."""
-    for row in range(state.fog.shape[1]):
-        state.fog[index, row] = state.lit[index, row]
-    first = first_unit(params, index)
-    for unit in range(first, first + params.team_size):
+def look_around(state, params, index, part):
+    """What every `EYES`-th of a team's living heroes, creeps and wards sees."""
+    seen = state.glimpse[index, part]
+    for row in range(seen.shape[0]):
+        seen[row] = np.uint32(0)
+    heroes = params.team_size
+    for i in range(part, heroes + state.num_living[index], EYES):
+        unit = first_unit(params, index) + i if i < heroes else state.living[index, i - heroes]
         if state.health[unit] > 0:
-            lift(state, params, state.fog, index, unit)
-    for i in range(state.num_living[index]):
-        lift(state, params, state.fog, index, state.living[index, i])
+            lift(state, params, seen, index, unit)
+
+
+@rule
+def lift_fog(state, index, part):
+    """A row of a team's fog: lifted where its structures or any of its other units see."""
+    seen = state.lit[index, part]
+    for eye in range(EYES):
+        seen |= state.glimpse[index, eye, part]
+    state.fog[index, part] = seen
 
 
 @rule
@@ -51,10 +61,10 @@ def lift(state, params, fog, team, unit):
     sign, sight = sign_of(team), params.kind_sight[params.slot_kind[unit]]
     column = np.int32((sign * state.x[unit] + params.half_width) * HALF)
     row = np.int32((sign * state.y[unit] + params.half_height) * HALF)
-    for at in range(max(row - sight, 0), min(row + sight + 1, fog.shape[1])):
+    for at in range(max(row - sight, 0), min(row + sight + 1, fog.shape[0])):
         away = at - row if at >= row else row - at
         bits = (DISC[sight, away] << _u64(column)) >> _u64(MAX_SIGHT)
-        fog[team, at] |= np.uint32(bits & _u64(0xFFFFFFFF))
+        fog[at] |= np.uint32(bits & _u64(0xFFFFFFFF))
 
 
 @rule

@@ -26,6 +26,7 @@ from envs.arena.map import Map, load_map
 from envs.arena.randomize import variants
 from envs.arena.state import (
     EVENTS,
+    EYES,
     FIXED,
     HOME_ROWS,
     HOSTILE_ROWS,
@@ -142,7 +143,7 @@ def _world(name: str, map: Map, team_size: int, options: dict[str, Any]) -> Worl
     own, enemy = _level(options["teammates"]), _level(options["opponent"])
     return World(
         name=name,
-        state=state_dtype(size, map.height // 2),
+        state=state_dtype(size),
         params=params,
         fixed=FIXED_NUMBERS,
         tables={"cells": map.cells, "flow": map.flow},
@@ -198,9 +199,10 @@ def _look(size: Size) -> list[Any]:
     """The phases that end a tick: what is seen, described and within reach."""
     seats = 2 * size.team_size
     return [
-        (units.open_up, size.units), (units.muster, 2), (vision.light_up, 2), (vision.look_around, 2),
+        (units.open_up, size.units), (units.muster, 2),
+        (vision.light_up, 2), (vision.look_around, 2, EYES), (vision.lift_fog, 2, size.fog_rows),
         (vision.notice, size.units), (vision.sight, 2), (observe.describe_hero, seats), (observe.describe_world, 2),
-        (actions.find_targets, seats), (actions.find_ways, seats),
+        (actions.measure, seats, actions.SHARES), (actions.find_targets, seats), (actions.find_ways, seats),
     ]  # fmt: skip
 
 
@@ -220,12 +222,14 @@ def _step(size: Size) -> list[Any]:
         (combat.pulse, all_units), (combat.pulse_hero, seats),
         (abilities.cast, seats), (combat.acquire, all_units),
         (movement.steer, all_units), (movement.move, all_units),
-        (combat.attack, all_units), combat.strike, abilities.count_due, (abilities.suffer, all_units),
+        (combat.attack, all_units), (combat.count_landing, size.groups), combat.strike,
+        abilities.count_due, (abilities.suffer, all_units),
         (combat.endure, all_units),
-        (abilities.end_spells, seats), objectives.settle_deaths, waves.place_wards, waves.count_time,
+        (abilities.end_spells, seats), (objectives.count_dead, size.groups), objectives.settle_deaths,
+        waves.place_wards, waves.count_time,
         (waves.spawn, all_units), waves.boss_arrived,
         (economy.grow, seats), objectives.judge, *_look(size),
-        (rewards.judge_hero, seats), (rewards.judge_siege, 2), (rewards.weigh, seats), rewards.share_rewards,
+        (rewards.judge_hero, seats), (rewards.judge_siege, 2), (rewards.weigh, seats), (rewards.share_rewards, seats),
     ]  # fmt: skip
 
 

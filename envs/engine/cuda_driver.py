@@ -15,7 +15,7 @@ from typing import Any
 from gymnasium import spaces
 
 from envs.engine.driver import call, obs_row, shared_fields, write_statistics
-from envs.engine.rules import Phases, Rule, World, arguments, phases
+from envs.engine.rules import Phases, Rule, World, phases
 
 WARP = 32
 """Threads that play a world together. More of them would wait for each other, and, as the registers of a
@@ -39,6 +39,13 @@ IDLE = np.int32(1 << 20)  # the number of a thread whose world sits out what oth
 def mine(thread, extent):
     """The indices below `extent` that fall to a thread, counted by 32 bits: a GPU takes twice as long over 64."""
     return range(thread, np.int32(extent), np.int32({threads}))
+
+
+@device
+def split(job, parts):
+    """What a job is a part of, and which, likewise by 32 bits."""
+    whole = np.uint32(job) // np.uint32(parts)
+    return np.int32(whole), np.int32(np.uint32(job) - whole * np.uint32(parts))
 
 
 @device
@@ -154,7 +161,8 @@ def plays_by_warp(world: World) -> bool:
 
 
 def _widest(world: World) -> int:
-    return max(extent for part in (world.reset, world.step, world.observe) for _, extent in phases(part))
+    parts = world.reset, world.step, world.observe
+    return max(phase.extent * phase.parts for part in parts for phase in phases(part))
 
 
 def launch_shape(world: World, num_worlds: int) -> tuple[int, int | tuple[int, int]]:
@@ -201,21 +209,22 @@ def cuda_source(world: World) -> tuple[str, dict[str, Rule]]:
 def _in_turn(rules: dict[str, Rule], declared: Phases, barrier: str) -> str:
     """Calls of phases with a barrier after each; thread 0 plays in one go those that have no index."""
     lines: list[str] = []
-    for wide, group in groupby(phases(declared), key=lambda phase: phase[1] > 1 or "index" in arguments(phase[0])):
-        for function, extent in group if wide else ():
-            lines += [f"for index in mine(thread, {extent}):", f"    {call(rules, function)}", barrier]
-        if not wide:
-            lines += ["if thread == 0:", *(f"    {call(rules, function)}" for function, _ in group), barrier]
+    for shared, group in groupby(phases(declared), key=lambda phase: phase.is_shared):
+        for rule, extent, parts in group if shared else ():
+            lines += [f"for job in mine(thread, {extent * parts}):", f"    index, part = split(job, {parts})"]
+            lines += [f"    {call(rules, rule)}", barrier]
+        if not shared:
+            lines += ["if thread == 0:", *(f"    {call(rules, phase.rule)}" for phase in group), barrier]
     return _indented(lines, 4)
 
 
 def _show(rules: dict[str, Rule], world: World, fields: dict[str, Any], barrier: str) -> str:
     """Calls of the phases of `observe`, and of `mask`, for each row."""
     num_rows, seat_of_row, lines = fields["num_rows"], fields["seat_of_row"], list[str]()
-    for function, extent in phases(world.observe):
-        index = [f"    index = job % {extent}"] if "index" in arguments(function) else []
-        lines += [f"for job in mine(thread, {num_rows} * {extent}):", f"    k = job // {extent}", *index]
-        lines += [f"    seat = {seat_of_row}", f"    obs = {obs_row(world)}", f"    {call(rules, function)}"]
+    for rule, extent, parts in phases(world.observe):
+        lines += [f"for job in mine(thread, {num_rows} * {extent * parts}):"]
+        lines += [f"    k, rest = split(job, {extent * parts})", f"    index, part = split(rest, {parts})"]
+        lines += [f"    seat = {seat_of_row}", f"    obs = {obs_row(world)}", f"    {call(rules, rule)}"]
         lines.append(barrier)
     if world.mask is not None:
         lines += [f"for k in mine(thread, {num_rows}):", f"    seat = {seat_of_row}"]

@@ -10,11 +10,13 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.engine import random
-from envs.engine.rules import Rule, World, arguments, phases, plain, real
+from envs.engine.rules import Phase, Rule, World, arguments, phases, plain, real
 
 NEXT_STEP, SAME_STEP, DISABLED, RESET, CUT_ONLY = 0, 1, 2, 3, 4
 """Modes of the kernel: what becomes of an ended world in a step; `RESET` plays nothing, but starts those marked;
 `CUT_ONLY` is SAME_STEP that shows the last observations only of episodes that were cut off (truncated alone)."""
+WRITTEN_OUT = 4
+"""Parts of a phase, at most, that are written one after another rather than looped over."""
 PLAYING, ENDED, MARKED = 0, 1, 2
 """Values of `state.ended`."""
 
@@ -154,11 +156,10 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
 
     def calls(declared: Any, indent: int) -> str:
         lines = []
-        for function, extent in phases(declared):
-            looped = extent > 1 or "index" in arguments(function)
-            if looped:
-                lines.append(f"for index in range({extent}):")
-            lines.append("    " * looped + call(rules, function))
+        for phase in phases(declared):
+            if phase.is_shared:
+                lines.append(f"for index in range({phase.extent}):")
+            lines += ["    " * phase.is_shared + line for line in _calls_of_parts(rules, phase)]
         return ("\n" + " " * indent).join(lines)
 
     fields = shared_fields(world)
@@ -179,6 +180,16 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
     return source, rules
 
 
+def _calls_of_parts(rules: dict[str, Rule], phase: Phase) -> list[str]:
+    """The calls of a phase for one index; a few parts are written out, so that each is compiled for what it does."""
+    called = call(rules, phase.rule)
+    if phase.parts == 1:
+        return [called]
+    if phase.parts <= WRITTEN_OUT:
+        return [line for part in range(phase.parts) for line in (f"part = {part}", called)]
+    return [f"for part in range({phase.parts}):", f"    {called}"]
+
+
 def call(rules: dict[str, Rule], function: Rule) -> str:
     """The source of a call of a rule, which is added to `rules` by the name it is called."""
     name = f"rule_{len(rules)}_{plain(function).__name__}"
@@ -188,8 +199,8 @@ def call(rules: dict[str, Rule], function: Rule) -> str:
 
 def shared_fields(world: World) -> dict[str, Any]:
     """What the templates for CPU and CUDA have in common."""
-    parts = [function for part in (world.reset, world.step, world.observe) for function, _ in phases(part)]
-    asks_tables = any("tables" in arguments(function) for function in (*parts, *filter(None, [world.mask])))
+    rules = [phase.rule for part in (world.reset, world.step, world.observe) for phase in phases(part)]
+    asks_tables = any("tables" in arguments(rule) for rule in (*rules, *filter(None, [world.mask])))
     names, single = list(world.tables), world.num_seats == 1
     return {
         "name": world.name,

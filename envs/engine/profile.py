@@ -23,9 +23,9 @@ def profiled(world: World) -> tuple[World, list[str]]:
 
     def timed(part: str, declared: Phases) -> list[Any]:
         found: list[Any] = []
-        for function, extent in phases(declared):
-            names.append(f"{part}: {plain(function).__module__.rsplit('.')[-1]}.{plain(function).__name__}")
-            found += [(function, extent), _lap(len(names))]
+        for phase in phases(declared):
+            names.append(f"{part}: {plain(phase.rule).__module__.rsplit('.')[-1]}.{plain(phase.rule).__name__}")
+            found += [phase, _lap(len(names))]
         return found
 
     step = [_lap(1), *timed("step", world.step)]

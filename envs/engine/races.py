@@ -8,6 +8,7 @@ the phase again with everything watched.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from envs.engine.driver import constants
 from envs.engine.random import episode_key, seed_word
 from envs.engine.records import by_attribute
-from envs.engine.rules import DEBUG, Rule, World, arguments, param_records, phases, plain, real, record_dtype
+from envs.engine.rules import DEBUG, Phase, World, arguments, param_records, phases, plain, real, record_dtype
 
 Slot = tuple[Any, ...]
 
@@ -246,17 +247,17 @@ class _Watch:
 
     def run(self, part: str, **given: Any) -> Iterator[str]:
         """Runs the phases of a part, watching those where indices could meet and those that must be pure."""
-        for position, (function, extent) in enumerate(phases(getattr(self.world, part))):
-            if extent == 1 and not given:
-                self.call(function, 1, PlainState(self.records, writable=True), given)
+        for position, phase in enumerate(phases(getattr(self.world, part))):
+            if phase.extent * phase.parts == 1 and not given:
+                self.call(phase, PlainState(self.records, writable=True), given)
                 continue
-            log, name = self.watch(function, extent, self.written[part, position], given), plain(function).__name__
+            log, name = self.watch(phase, self.written[part, position], given), plain(phase.rule).__name__
             yield from (f"{part} rule {name}: {line}" for line in log.conflicts())
             if given:
                 impure = sorted({slot[1] for slot in log.written() if slot[0] == "state"})
                 yield from (f"{part} rule {name} writes state.{field}; it must be pure" for field in impure)
 
-    def watch(self, function: Rule, extent: int, written: set[str], given: dict[str, Any]) -> Log:
+    def watch(self, phase: Phase, written: set[str], given: dict[str, Any]) -> Log:
         """Runs a phase with the fields in `written` watched; with all, and again, if it writes to another.
 
         Fields that it writes are added to `written`.
@@ -264,36 +265,34 @@ class _Watch:
         before = self.records.copy()
         kept = {name: value.copy() for name, value in given.items() if isinstance(value, np.ndarray)}
         try:
-            return self.attempt(function, extent, written, given)
+            return self.attempt(phase, written, given)
         except ValueError:
             self.records[:] = before
             for name, value in kept.items():
                 given[name][...] = value
-        log = self.attempt(function, extent, self.records.dtype.names or (), given)
+        log = self.attempt(phase, self.records.dtype.names or (), given)
         written |= {slot[1] for slot in log.written() if slot[0] == "state"}
         return log
 
-    def attempt(self, function: Rule, extent: int, watched: Collection[str], given: dict[str, Any]) -> Log:
+    def attempt(self, phase: Phase, watched: Collection[str], given: dict[str, Any]) -> Log:
         """Runs a phase with some fields watched.
 
         Raises:
             ValueError: it writes to a field that isn't watched, or whatever it raises itself.
         """
-        log = Log()
+        log, shared = Log(), phase.extent * phase.parts > 1
         outputs = {
-            name: WatchedArray(value, log, (name,)) if extent > 1 and isinstance(value, np.ndarray) else value
+            name: WatchedArray(value, log, (name,)) if shared and isinstance(value, np.ndarray) else value
             for name, value in given.items()
         }
-        self.call(function, extent, WatchedState(self.records, log, watched), outputs, log)
+        self.call(phase, WatchedState(self.records, log, watched), outputs, log)
         return log
 
-    def call(
-        self, function: Rule, extent: int, state: PlainState, given: dict[str, Any], log: Log | None = None
-    ) -> None:
-        """Calls a rule once for each index."""
+    def call(self, phase: Phase, state: PlainState, given: dict[str, Any], log: Log | None = None) -> None:
+        """Calls a rule once for each index and part."""
         pool = {"state": state, "params": self.params, "tables": self.tables, **given}
-        names = arguments(function)
-        for index in range(extent):
+        names = arguments(phase.rule)
+        for pool["index"], pool["part"] in product(range(phase.extent), range(phase.parts)):
             if log is not None:
                 log.next_index()
-            function(**{name: pool.get(name, index) for name in names})
+            phase.rule(**{name: pool[name] for name in names})

@@ -21,7 +21,7 @@ real = np.float64 if os.environ.get("QUINTET_REAL") == "float64" else np.float32
 
 Rule = Callable[..., Any]
 F = TypeVar("F", bound=Rule)
-Phases = Rule | Sequence[Rule | tuple[Rule, int]]
+Phases = Rule | Sequence[Rule | tuple[Rule, int] | tuple[Rule, int, int]]
 
 ENGINE_FIELDS = [
     "seed",
@@ -39,7 +39,7 @@ ENGINE_FIELDS = [
     "reward",
     "returns",
 ]
-ARGUMENTS = ("state", "params", "tables", "index", "seat", "obs", "mask")
+ARGUMENTS = ("state", "params", "tables", "index", "part", "seat", "obs", "mask")
 """What the driver gives rules by name. In every rule these names mean these things and nothing else: compiled code
 rests on a row, the tunables and the tables lying apart from the state."""
 INFO_KEYS = ("r", "l", "t", "episode", "action_mask", "reward_terms", "final_obs", "final_info")
@@ -111,7 +111,7 @@ class World:
     """A world: its record, rules, spaces and tunables, and nothing more.
 
     The rules named here ask for what they need by argument name: `state` (one record), `params` (this world's row of
-    tunables), `tables` (flat arrays by name), `index` (of the phase's extent), `seat`, `obs`, `mask`.
+    tunables), `tables` (flat arrays by name), `index` (of the phase's extent), `part`, `seat`, `obs`, `mask`.
 
     Raises:
         ValueError: a field name that the engine owns, a rule argument it doesn't know, a space it can't batch, a
@@ -124,7 +124,8 @@ class World:
     reset: Phases
     """Writes every field of `state` at tick 0 of an episode."""
     step: Phases
-    """One tick. Phases are rules or (rule, extent); within a phase nobody reads what another index writes."""
+    """One tick. Phases are rules, (rule, extent) or (rule, extent, parts); within a phase nobody reads what another
+    index, or another part of it, writes."""
     observe: Phases
     """Pure: writes every element of `obs`, one seat's row, in the space's shape (Discrete: `obs[0]`). Its phases, and
     `mask`, don't wait for each other, so none reads what another writes."""
@@ -181,7 +182,7 @@ class World:
         self._check_reward_terms()
         self._check_spaces()
         for part in ("reset", "step", "observe"):
-            for function, _ in phases(getattr(self, part)):
+            for function, *_ in phases(getattr(self, part)):
                 self._check_arguments(part, function)
         if self.mask is not None:
             self._check_arguments("mask", self.mask)
@@ -270,11 +271,24 @@ class World:
             )
 
 
-def phases(declared: Phases) -> list[tuple[Rule, int]]:
-    """A declaration of phases as a list of (rule, extent)."""
+class Phase(NamedTuple):
+    """A rule that is called for each index below an extent, once for each part of its work."""
+
+    rule: Rule
+    extent: int = 1
+    parts: int = 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several threads may share its calls out."""
+        return self.extent * self.parts > 1 or "index" in arguments(self.rule)
+
+
+def phases(declared: Phases) -> list[Phase]:
+    """A declaration of phases as a list."""
     if callable(declared):
-        return [(declared, 1)]
-    return [phase if isinstance(phase, tuple) else (phase, 1) for phase in declared]
+        return [Phase(declared)]
+    return [Phase(*phase) if isinstance(phase, tuple) else Phase(phase) for phase in declared]  # pyright: ignore
 
 
 def arguments(function: Rule) -> list[str]:
