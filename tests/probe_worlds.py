@@ -172,8 +172,14 @@ def racy(state, index):
     state.dot[index] = state.dot[(index + 1) % NUM_DOTS]
 
 
+@rule
+def crowd(state, index, part):
+    """A race of parts: both indices write what their part names."""
+    state.eater[part] = np.int32(index)
+
+
 def racing() -> World:
-    """`two_seats` with a race in it and a reset that touches the terms, for the race finder to find."""
+    """`two_seats` with races in it and a reset that touches the terms, for the race finder to find."""
     from dataclasses import replace
 
     world = two_seats()
@@ -181,5 +187,5 @@ def racing() -> World:
         world,
         name="Racing",
         reset=[*world.reset, touchy],  # pyright: ignore
-        step=[*world.step, (racy, NUM_DOTS)],  # pyright: ignore
+        step=[*world.step, (racy, NUM_DOTS), (crowd, 2, 3)],  # pyright: ignore
     )

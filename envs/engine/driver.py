@@ -183,8 +183,8 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
 def _calls_of_parts(rules: dict[str, Rule], phase: Phase) -> list[str]:
     """The calls of a phase for one index; a few parts are written out, so that each is compiled for what it does."""
     called = call(rules, phase.rule)
-    if phase.parts == 1:
-        return [called]
+    if "part" not in arguments(phase.rule):
+        return [called] * phase.parts
     if phase.parts <= WRITTEN_OUT:
         return [line for part in range(phase.parts) for line in (f"part = {part}", called)]
     return [f"for part in range({phase.parts}):", f"    {called}"]

@@ -57,6 +57,7 @@ def test_no_phase_of_any_world_has_a_race_and_the_finder_finds_one() -> None:
     lines = run("--races", *WORLDS, "racing", QUINTET_DEBUG="1").splitlines()
     assert lines[:-1] == [f"{name} []" for name in WORLDS]
     assert "step rule racy: state.dot.0 is written by index 0 and touched by index 5" in lines[-1]
+    assert "step rule crowd: state.eater.0 is written by index 0 and touched by index 3" in lines[-1]
     assert "reset writes state.terms" in lines[-1]
 
 
@@ -507,6 +508,22 @@ def test_two_parts_of_a_batch_play_what_the_whole_plays(seats: Any) -> None:
                 assert torch.equal(one, torch.cat(others))
     with pytest.raises(ValueError, match="first_world must be at least 0, got -1"):
         envs.make_vec("quintet/CartPole-v1", 1, first_world=-1)
+
+
+@pytest.mark.parametrize(("extent", "parts"), [(2, 3), (1, 6), (6, 1)])
+def test_a_phase_is_played_once_for_each_part_of_each_index(extent, parts):
+    @rule
+    def mark(state, index, part):
+        state.dot[index * np.int32(parts) + part] = np.int32(10 * index + part)
+        state.eaten[0] += np.int32(1)
+
+    from tests.probe_worlds import two_seats
+
+    worlds = envs.make_vec(replace(two_seats(), step=[(mark, extent, parts)]), 1)
+    worlds.reset(seed=0)
+    worlds.step(np.zeros((2, 2), np.int64))
+    assert worlds.state["eaten"][0, 0] == extent * parts
+    assert worlds.state["dot"][0].tolist() == [10 * index + part for index in range(extent) for part in range(parts)]
 
 
 def test_a_field_of_the_state_under_the_name_of_something_else_is_refused():
