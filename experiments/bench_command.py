@@ -15,6 +15,7 @@ SUITES = {
     "returns": "experiments.bench_returns",
     "league": "experiments.bench_league",
     "gpu": "experiments.bench_gpu",
+    "warps": "experiments.bench_warps",
     "torchrun": "experiments.bench_torchrun",
 }
 """Name -> module with `Options`, which has `turns`, and `main(options)`."""

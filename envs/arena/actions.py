@@ -254,8 +254,6 @@ def write_mask(state, params, seat, mask):
     """Columns: verbs, then the rows legal for an attack and for each ability, then directions; see `action_layout`."""
     rows = state.row.shape[1]
     num_verbs = mask.shape[0] - (1 + NUM_ABILITIES) * rows - NUM_DIRECTIONS
-    for column in range(mask.shape[0]):
-        mask[column] = False
     mask[STOP] = True
     if num_verbs > NUM_VERBS:
         mask_shop(state, params, seat, mask)

@@ -15,7 +15,7 @@ from typing import Any
 from gymnasium import spaces
 
 from envs.engine.driver import call, obs_row, shared_fields, write_statistics
-from envs.engine.rules import Phases, Rule, World, phases
+from envs.engine.rules import Phases, Rule, World, phases, plain
 
 WARP = 32
 """Threads that play a world together. More of them would wait for each other, and, as the registers of a
@@ -165,6 +165,18 @@ def _widest(world: World) -> int:
     return max(phase.extent * phase.parts for part in parts for phase in phases(part))
 
 
+def phase_names(world: World) -> list[str]:
+    """What a step of one tick does from one barrier to the next, where no game ends."""
+    step = []
+    for shared, group in groupby(phases(world.step), key=lambda phase: phase.is_shared):
+        names = [plain(phase.rule).__name__ for phase in group]
+        step += names if shared else [" + ".join(names)]
+    observe = [plain(phase.rule).__name__ for phase in phases(world.observe)]
+    before = ["find the world", "take actions", "ask who plays", "begin the tick"]
+    after = ["returns", "rewards", "results", "ask who ended", "ask who starts"]
+    return [*before, *step, *after, *observe, "mask" if world.mask else "end"]
+
+
 def launch_shape(world: World, num_worlds: int) -> tuple[int, int | tuple[int, int]]:
     """Blocks and threads of a block for so many worlds."""
     if not plays_by_warp(world):
@@ -219,8 +231,11 @@ def _in_turn(rules: dict[str, Rule], declared: Phases, barrier: str) -> str:
 
 
 def _show(rules: dict[str, Rule], world: World, fields: dict[str, Any], barrier: str) -> str:
-    """Calls of the phases of `observe`, and of `mask`, for each row."""
+    """Calls of the phases of `observe`, and of `mask`, for each row; all threads clear its masks before."""
     num_rows, seat_of_row, lines = fields["num_rows"], fields["seat_of_row"], list[str]()
+    if world.mask is not None:
+        lines += [f"for k in range({num_rows}):", "    for column in mine(thread, mask_rows.shape[1]):"]
+        lines.append("        mask_rows[row + k, column] = False")
     for rule, extent, parts in phases(world.observe):
         lines += [f"for job in mine(thread, {num_rows} * {extent * parts}):"]
         lines += [f"    k, rest = split(job, {extent * parts})", f"    index, part = split(rest, {parts})"]

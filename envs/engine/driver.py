@@ -173,11 +173,16 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
         write_statistics=write_statistics(world, fields["seat_of_row"], 16),
         observe=calls(world.observe, 8),
         obs_row=obs_row(world),
-        write_mask=f"mask = mask_rows[row + k]\n        {call(rules, world.mask)}" if world.mask else "",
+        write_mask=("\n" + " " * 8).join(_write_mask(rules, world.mask)) if world.mask else "",
         take_action=_take_action(world.action_space),
         bad_action=_bad_action(world.action_space),
     )
     return source, rules
+
+
+def _write_mask(rules: dict[str, Rule], rule: Rule) -> list[str]:
+    clear = "for column in range(mask.shape[0]):", "    mask[column] = False"
+    return ["mask = mask_rows[row + k]", *clear, call(rules, rule)]
 
 
 def _calls_of_parts(rules: dict[str, Rule], phase: Phase) -> list[str]:

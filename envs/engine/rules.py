@@ -149,7 +149,7 @@ class World:
     frame_skip: int = 1
     """Ticks that a step plays with the same actions, fewer where the episode ends; their rewards are added up."""
     mask: Rule | None = None
-    """Writes one seat's row of legal actions, `[M]` bool."""
+    """Marks what is legal in one seat's row of actions, `[M]` bool, which comes to it all False."""
     action_layout: ActionLayout | None = None
     """How the mask divides; by default the parts of the action space side by side."""
     obs_layout: dict[str, ObsField] | None = None

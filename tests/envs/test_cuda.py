@@ -14,8 +14,8 @@ import torch
 import envs
 from envs.engine import cuda, cuda_driver
 from envs.engine.cuda_code import assemble, lowered, ptx
+from envs.engine.cuda_host import HostKernel
 from envs.registration import load_world, registered_worlds
-from tests.kernel_on_host import HostKernel
 
 
 def play_both(host, device, ticks, every=1):
