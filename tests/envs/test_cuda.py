@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,7 +16,11 @@ import envs
 from envs.engine import cuda, cuda_driver
 from envs.engine.cuda_code import assemble, lowered, ptx
 from envs.engine.cuda_host import HostKernel
+from envs.engine.driver import DISABLED
+from envs.engine.rules import rule
+from envs.engine.vector import AT_ENDS, RESULTS
 from envs.registration import load_world, registered_worlds
+from tests.probe_worlds import two_seats
 
 
 def play_both(host, device, ticks, every=1):
@@ -121,6 +126,34 @@ def test_the_kernel_as_it_is_optimised_plays_as_the_cpu_does_when_this_processor
     ended = play_both(host, device, 400 if name == PROBE else 150)
     if name in ("quintet/CartPole-v1", PROBE):
         assert ended > count
+
+
+def at_work(extent):
+    """Instructions of warps, and of threads by them, in a phase of so many indices."""
+
+    @rule
+    def mark(state, index):
+        state.eaten[index % 2] = np.int32(index)
+
+    world = replace(two_seats(), step=[(mark, extent)])
+    worlds = envs.make_vec(world, 3, num_threads=1, autoreset_mode="Disabled")
+    worlds.reset(seed=0)
+    results = [np.zeros(*worlds._asked[name]) for name in (*RESULTS, *AT_ENDS)]
+    kernel = HostKernel(world, 3, lowered(world), counted=True)
+    for _ in range(2):
+        kernel(*worlds._fixed, np.int32(DISABLED), np.zeros(1, np.int32), np.zeros((6, 2), np.int64), *results)
+    counts, phase = kernel.counts(), cuda_driver.phase_names(world).index("mark")
+    assert counts.worlds == 6 and kernel.counts().worlds == 0
+    return counts.warps[phase], counts.threads[phase] / counts.warps[phase]
+
+
+def test_what_a_warp_runs_is_counted():
+    few, busy_of_few = at_work(8)
+    one, busy_of_one = at_work(32)
+    (once, _), (twice, _), (thrice, busy_of_many) = (at_work(32 * rounds) for rounds in (40, 60, 80))
+    assert busy_of_few < 20 < 28 < busy_of_one <= 32 and busy_of_many > 31, "all ask whether an index is theirs"
+    assert few == one, "a warp takes as long over eight indices as over 32"
+    assert twice - once == thrice - twice >= 20 * 4
 
 
 @pytest.mark.parametrize("name", WORLDS)
