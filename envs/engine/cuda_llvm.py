@@ -1,8 +1,8 @@
 """From lowered rules to PTX, by the LLVM that numba brings: a kernel passes through the optimiser of the CPU's drivers.
 
-numba-cuda hands its code to NVIDIA's libNVVM, whose optimiser is fifteen versions of LLVM older: it made more than
-twice as many instructions of an arena, in five times the time (loops that count by 64 bits, ranges that are never seen
-to have an end), and a multiprocessor spent four fifths of its time waiting for instructions.
+numba-cuda hands its code to NVIDIA's libNVVM, whose optimiser is fifteen versions of LLVM older: of an arena it made
+twice as many instructions (loops that count by 64 bits, ranges that are never seen to have an end), for which a
+multiprocessor waited four fifths of its time.
 """
 
 from collections.abc import Sequence
