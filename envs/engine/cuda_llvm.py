@@ -66,6 +66,9 @@ def _linked(modules: Sequence[str], machine: llvm.TargetMachine) -> llvm.ModuleR
     if any(function.is_declaration and function.name.startswith("__nv_") for function in whole.functions):
         whole.link_in(_libdevice(layout))
     whole.triple, whole.data_layout = machine.triple, layout
+    for function in whole.functions:
+        if not function.is_declaration:  # it may reach a barrier, until LLVM has seen that it doesn't
+            function.add_function_attribute("convergent")
     for value in (*whole.functions, *whole.global_variables):
         if value.linkage in (llvm.Linkage.linkonce_odr, llvm.Linkage.common) or value.name.startswith("__nv_"):
             value.linkage = llvm.Linkage.internal
