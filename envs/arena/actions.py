@@ -10,6 +10,7 @@ from envs.arena.state import (
     ATTACK,
     BUY,
     CAST,
+    HOME_ROWS,
     HOSTILE_ROWS,
     LEARN,
     MOVE,
@@ -264,13 +265,20 @@ def write_mask(state, params, seat, mask):
         mask[mask.shape[0] - NUM_DIRECTIONS + direction] = can_go(state, seat, direction)
     mask[WARD] = can_ward(state, params, seat)
     mask[RECALL] = can_recall(state, params, seat)
-    for row in range(rows):
-        if can_attack(state, params, seat, state.row[seat, row]):
-            mask[num_verbs + row] = True
-            mask[ATTACK] = True
+    mask_attack(state, params, seat, mask, num_verbs, 0, params.team_size)
+    mask_attack(state, params, seat, mask, num_verbs, 2 * params.team_size, rows - HOME_ROWS)
     for number in range(NUM_ABILITIES):
         if can_cast(state, params, seat, number):
             mask_ability(state, params, seat, mask, number, num_verbs + (1 + number) * rows)
+
+
+@rule
+def mask_attack(state, params, seat, mask, num_verbs, first, last):
+    """Marks which of some rows may be attacked; mates and the home never are."""
+    for row in range(first, last):
+        if can_attack(state, params, seat, state.row[seat, row]):
+            mask[num_verbs + row] = True
+            mask[ATTACK] = True
 
 
 @rule
