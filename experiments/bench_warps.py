@@ -54,20 +54,13 @@ def counted(world: Any, modules: list[str], options: Options, hard: bool) -> dic
     """Instructions of a warp in a tick and threads at work, in all and by phase, the dearest first."""
     from envs.engine.cuda_driver import phase_names
     from envs.engine.cuda_host import HostKernel
-    from envs.engine.driver import DISABLED
-    from envs.engine.vector import AT_ENDS
-    from envs.engine.vector import RESULTS as STEP
 
     print("  staggering games", flush=True)
     play = Play(options.world, options.worlds, hard)
-    worlds, names = play.envs, (*STEP, *AT_ENDS)
-    results = {name: np.zeros(*worlds._asked[name]) for name in names}
-    results["action_mask"][:] = play.mask
-    problem = np.zeros(1, np.int32)
-    kernel = HostKernel(world, options.worlds, modules, counted=True)
+    kernel, mask = HostKernel(world, options.worlds, modules, counted=True), play.mask
     for _ in range(options.turns):
-        actions = play.actions if hard else random_legal(results["action_mask"], worlds.action_layout, play.rng)
-        kernel(*worlds._fixed, np.int32(DISABLED), problem, actions, *results.values())
+        actions = play.actions if hard else random_legal(mask, play.envs.action_layout, play.rng)
+        mask = kernel.step(play.envs, actions)["action_mask"]
     found = kernel.counts()
     order = np.argsort(-found.warps)
     names = phase_names(world)

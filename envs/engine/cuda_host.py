@@ -17,7 +17,9 @@ import numpy as np
 
 from envs.engine.cuda_driver import WARP, launch_shape, phase_names
 from envs.engine.cuda_llvm import gpu, optimized
+from envs.engine.driver import DISABLED
 from envs.engine.rules import World
+from envs.engine.vector import AT_ENDS, RESULTS, WorldVectorEnv
 
 REGISTERS = [f"{register}.{axis}" for register in ("tid", "ntid", "ctaid") for axis in "xyz"]
 IN_PLACE = {f"llvm.nvvm.read.ptx.sreg.{name}": f"read.{name}" for name in REGISTERS} | {
@@ -87,6 +89,8 @@ define internal void @count_barrier(i32 %number) {{
 }}
 """
 """A thread's counts: of barriers, then for each phase of each block of code."""
+MORE = 64
+"""Barriers that a step in which a game ends has beside the others, at most."""
 
 
 class Counts(NamedTuple):
@@ -168,6 +172,20 @@ class HostKernel:
             if self._tally:
                 self._tally.take()
 
+    def step(self, worlds: WorldVectorEnv, actions: np.ndarray) -> dict[str, np.ndarray]:
+        """Steps the worlds of a batch for the CPU where they lie; one that has ended stays as it is.
+
+        Args:
+            worlds: they have begun.
+            actions: int64 or float32 `[num_envs, parts]`.
+
+        Returns:
+            By name what a step gives, with rows of zeros where there is nothing to say.
+        """
+        results = {name: np.zeros(*worlds._asked[name]) for name in (*RESULTS, *AT_ENDS)}
+        self(*worlds._fixed, np.int32(DISABLED), np.zeros(1, np.int32), actions, *results.values())
+        return results
+
     def counts(self) -> Counts:
         """What was counted since the last call."""
         assert self._tally is not None
@@ -238,10 +256,6 @@ class Tally:
 
     def _clear(self) -> None:
         self._warps, self._threads, self._worlds = np.zeros(self.phases), np.zeros(self.phases), 0
-
-
-MORE = 64
-"""Barriers that a step in which a game ends has beside the others, at most."""
 
 
 def _parts(argument: Any) -> list[Any]:

@@ -16,11 +16,13 @@ import envs
 from envs.engine import cuda, cuda_driver
 from envs.engine.cuda_code import assemble, lowered, ptx
 from envs.engine.cuda_host import HostKernel
-from envs.engine.driver import DISABLED
 from envs.engine.rules import rule
-from envs.engine.vector import AT_ENDS, RESULTS
 from envs.registration import load_world, registered_worlds
 from tests.probe_worlds import two_seats
+
+
+def world_named(name):
+    return load_world(registered_worlds().get(name) or name)
 
 
 def play_both(host, device, ticks, every=1):
@@ -54,31 +56,14 @@ TICKS = {"quintet/Arena-v0": 2, "quintet/Duel-v0": 4, PROBE: 8}
 SIMULATED = """
 import dataclasses, sys, warnings
 warnings.simplefilter("ignore")
-import torch, envs
+import envs
 from envs.engine import cuda_driver
-from envs.registration import load_world, registered_worlds
+from tests.envs.test_cuda import play_both, world_named
 
 name, ticks, frame_skip, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 cuda_driver.WARPS, cuda_driver.MULTIPROCESSORS = 2, 1
-world = dataclasses.replace(load_world(registered_worlds().get(name, name)), frame_skip=frame_skip)
-host, device = envs.make_vec(world, count, num_threads=1), envs.make_vec(world, count, device="cuda")
-assert torch.equal(host.reset(seed=3)[0], device.reset(seed=3)[0])
-host.action_space.seed(1)
-ends = 0
-for tick in range(ticks):
-    actions = torch.as_tensor(host.action_space.sample())
-    (*expected, infos), (*given, told) = host.step(actions), device.step(actions)
-    for one, other in zip(expected, given):
-        assert torch.equal(one, other), tick
-    assert torch.equal(host.save_state()["records"], device.save_state()["records"]), tick
-    if "action_mask" in infos:
-        assert torch.equal(infos["action_mask"], told["action_mask"]), tick
-    if "episode" in infos:
-        ends += int(infos["_episode"].sum())
-        assert torch.equal(infos["final_obs"], told["final_obs"])
-        for key, value in infos["episode"].items():
-            assert torch.equal(value, told["episode"][key]), key
-print("same", ends)
+world = dataclasses.replace(world_named(name), frame_skip=frame_skip)
+print("same", play_both(envs.make_vec(world, count, num_threads=1), envs.make_vec(world, count, device="cuda"), ticks))
 """
 
 
@@ -102,10 +87,6 @@ def test_the_simulated_kernel_plays_as_the_cpu_does(name):
 def test_worlds_of_a_block_end_apart(name, frame_skip):
     ended = simulated(name, frame_skip, count=5)
     assert 5 < ended < 5 * TICKS.get(name, 60), "games end, and not all of them in every step"
-
-
-def world_named(name):
-    return load_world(registered_worlds().get(name) or name)
 
 
 @cache
@@ -138,10 +119,9 @@ def at_work(extent):
     world = replace(two_seats(), step=[(mark, extent)])
     worlds = envs.make_vec(world, 3, num_threads=1, autoreset_mode="Disabled")
     worlds.reset(seed=0)
-    results = [np.zeros(*worlds._asked[name]) for name in (*RESULTS, *AT_ENDS)]
     kernel = HostKernel(world, 3, lowered(world), counted=True)
     for _ in range(2):
-        kernel(*worlds._fixed, np.int32(DISABLED), np.zeros(1, np.int32), np.zeros((6, 2), np.int64), *results)
+        kernel.step(worlds, np.zeros((6, 2), np.int64))
     counts, phase = kernel.counts(), cuda_driver.phase_names(world).index("mark")
     assert counts.worlds == 6 and kernel.counts().worlds == 0
     return counts.warps[phase], counts.threads[phase] / counts.warps[phase]
