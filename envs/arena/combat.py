@@ -5,14 +5,12 @@ import numpy as np
 from envs.arena import data
 from envs.arena.abilities import wound
 from envs.arena.economy import at_shop, income
-from envs.arena.state import ATTACK, GROUP
-from envs.arena.units import distance2, first_unit, is_structure, pick, seat_of, unit_of
+from envs.arena.state import ATTACK, GROUP, LOOK_PERIOD
+from envs.arena.units import distance2, first_unit, is_structure, num_units, pick, seat_of, unit_of
 from envs.engine import real, rule, sqrt
 
 HERO, BEAST, BOSS = data.HERO, data.BEAST, data.BOSS
 PULSE, NUM_ABILITIES = data.PULSE, data.NUM_ABILITIES
-LOOK_PERIOD = 4
-"""Ticks from one search for a target to the next; each unit has its own turn."""
 PROVOKED_TICKS = 10
 PROVOKED_REACH2 = real(30)
 """Creeps turn on a provoking hero within this squared distance."""
@@ -83,8 +81,8 @@ def regenerate(state, params, seat, unit):
 
 
 @rule
-def acquire(state, params, index):
-    """Whom each unit attacks: a hero as its action says, the others whom they find."""
+def aim(state, params, index):
+    """Whom each unit attacks: a hero as its action says, the others whom they attacked before, while they can."""
     if state.health[index] <= 0:
         state.target[index] = np.int32(-1)
         return
@@ -95,12 +93,30 @@ def acquire(state, params, index):
         if state.action[seat, 0] == ATTACK and state.stun[index] == 0:
             chosen = state.row[seat, state.action[seat, 1]]
         state.target[index] = chosen
-    elif params.kind_chase[kind] > real(0):
-        if not keeps_target(state, params, index):
-            state.target[index] = np.int32(-1)
-        if (state.tick + params.slot_rank[index]) % LOOK_PERIOD == 0:
-            wild = kind == BEAST or kind == BOSS
-            state.target[index] = provoker(state, params, index) if wild else prey(state, params, index, kind)
+    elif params.kind_chase[kind] > real(0) and not keeps_target(state, params, index):
+        state.target[index] = np.int32(-1)
+
+
+@rule
+def look_out(state, params, index):
+    """Whom the units of all factions whose turn it is find; `index` counts every `LOOK_PERIOD`-th slot of a faction."""
+    team, half = watches(params.team_units), watches(params.half_units)
+    faction = index // team if index < 2 * team else 2 + (index - 2 * team) // half
+    number = index % team if index < 2 * team else (index - 2 * team) % half
+    rank = number * LOOK_PERIOD + (LOOK_PERIOD - state.tick % LOOK_PERIOD) % LOOK_PERIOD
+    if rank >= num_units(params, faction):
+        return
+    unit = first_unit(params, faction) + rank
+    kind = params.slot_kind[unit]
+    if state.health[unit] > 0 and params.kind_chase[kind] > real(0):
+        wild = kind == BEAST or kind == BOSS
+        state.target[unit] = provoker(state, params, unit) if wild else prey(state, params, unit, kind)
+
+
+@rule
+def watches(count):
+    """How many of `count` units look out in one tick, at most."""
+    return (count + LOOK_PERIOD - 1) // LOOK_PERIOD
 
 
 @rule
@@ -161,7 +177,6 @@ def prey(state, params, unit, kind):
     if current >= 0 and (tower or not is_structure(params.slot_kind[current])):
         return current
     best, nearest = np.int32(-1), limit
-    heroes = params.team_size
     for i in range(state.num_living[enemy]):
         victim = state.living[enemy, i]
         d2 = distance2(state, unit, victim)
@@ -169,18 +184,18 @@ def prey(state, params, unit, kind):
             best, nearest = victim, d2
     if best >= 0 and tower:
         return best
-    for victim in range(first, first + heroes):
+    for victim in range(first, first + params.team_size):
         if state.health[victim] > 0 and state.seen[victim] >> (1 - enemy) & 1 != 0:
             d2 = distance2(state, unit, victim)
             if d2 <= nearest and (best < 0 or d2 < nearest):
                 best, nearest = np.int32(victim), d2
     if best >= 0 or tower:
         return best
-    for victim in range(first + heroes, first + heroes + params.structures):
-        if state.health[victim] > 0:
-            d2 = distance2(state, unit, victim)
-            if d2 <= nearest and (best < 0 or d2 < nearest) and state.open[victim] != 0:
-                best, nearest = np.int32(victim), d2
+    for i in range(state.num_front[enemy]):
+        victim = state.front[enemy, i]
+        d2 = distance2(state, unit, victim)
+        if d2 <= nearest and (best < 0 or d2 < nearest):
+            best, nearest = victim, d2
     return best
 
 

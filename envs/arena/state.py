@@ -26,6 +26,9 @@ EYES = 4
 """Groups of a team's units that look round side by side."""
 NUM_ITEMS = len(data.ITEMS)
 
+LOOK_PERIOD = 4
+"""Ticks from one search for a target to the next; each unit has its own turn."""
+
 STOP, MOVE, ATTACK, CAST, WARD, RECALL, BUY = 0, 1, 2, 3, 7, 8, 9
 """Verbs: `CAST` to `CAST + 3` are the abilities; `BUY` to `BUY + NUM_ITEMS - 1` items and the four after them abilities
 to learn, where an option hands these to the policy."""
@@ -76,6 +79,11 @@ class Size(NamedTuple):
     def groups(self) -> int:
         """Groups of all slots."""
         return -(-self.units // GROUP)
+
+    @property
+    def watches(self) -> int:
+        """Units that look out for targets in one tick, at most."""
+        return 2 * (-(-self.team_units // LOOK_PERIOD) - (-self.half_units // LOOK_PERIOD))
 
     @property
     def rows(self) -> int:
@@ -177,6 +185,8 @@ def state_dtype(size: Size) -> np.dtype:
         ("fallen", i32),  # structures that fell this tick
         ("living", i32, (2, size.team_units)),  # a team's living creeps and wards, in order
         ("num_living", i32, t),
+        ("front", i32, (2, size.structures)),  # a team's structures that can be hurt, in order
+        ("num_front", i32, t),
         ("sighted", i32, (2, size.team_units + 2 * size.half_units)),  # hostile units that a team sees, but heroes
         ("num_sighted", i32, t),  # and structures
         ("kills", i32, h),
@@ -326,7 +336,7 @@ def partners(params: np.ndarray) -> np.ndarray:
 
 
 PLACES = ("x", "y", "vx", "vy", "home_x", "home_y", "facing_x", "facing_y", "spell_x", "spell_y", "known_x", "known_y")
-SLOT_NUMBERS = ("target", "shot_victim", "burner", "spell_victim", "row", "held", "living", "sighted")
+SLOT_NUMBERS = ("target", "shot_victim", "burner", "spell_victim", "row", "held", "living", "front", "sighted")
 
 
 def mirror(records: np.ndarray, params: np.ndarray) -> np.ndarray:

@@ -159,7 +159,7 @@ def open_up(state, params, index):
 
 @rule
 def muster(state, params, index):
-    """Lists a team's living creeps and wards."""
+    """Lists a team's living creeps and wards, and, whenever a structure has fallen, those that can be hurt."""
     count = np.int32(0)
     first = first_unit(params, index)
     for unit in range(first + params.team_size + params.structures, first + params.team_units):
@@ -167,6 +167,19 @@ def muster(state, params, index):
             state.living[index, count] = np.int32(unit)
             count += np.int32(1)
     state.num_living[index] = count
+    if state.fallen > 0:
+        list_front(state, params, index, first + params.team_size)
+
+
+@rule
+def list_front(state, params, team, first):
+    """Lists a team's standing structures that can be hurt; its first structure is `first`."""
+    count = np.int32(0)
+    for unit in range(first, first + params.structures):
+        if state.health[unit] > 0 and state.open[unit] != 0:
+            state.front[team, count] = np.int32(unit)
+            count += np.int32(1)
+    state.num_front[team] = count
 
 
 @rule

@@ -220,7 +220,7 @@ def _step(size: Size) -> list[Any]:
     return [
         (bots.think, seats), (actions.obey, seats), (rewards.remember, seats),
         (combat.pulse, all_units), (combat.pulse_hero, seats),
-        (abilities.cast, seats), (combat.acquire, all_units),
+        (abilities.cast, seats), (combat.aim, all_units), (combat.look_out, size.watches),
         (movement.steer, all_units), (movement.move, all_units),
         (combat.attack, all_units), (combat.count_landing, size.groups), combat.strike,
         abilities.count_due, (abilities.suffer, all_units),
@@ -310,7 +310,7 @@ def _validate(state: np.ndarray, params: np.ndarray, built: np.ndarray) -> None:
     _within("lane", state["lane"], 0, int(size["lanes"]))
     _within("spell", state["spell"], -1, len(data.ABILITIES))
     _within("num_items", state["num_items"], 0, data.MAX_ITEMS + 1)
-    for name in ("living", "sighted"):
+    for name in ("living", "front", "sighted"):
         _within(f"num_{name}", state[f"num_{name}"], 0, state[name].shape[-1] + 1)
     _within("claim", state["claim"], 0, 2**31)
     for name, half in (("x", size["half_width"]), ("y", size["half_height"])):
