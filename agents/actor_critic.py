@@ -11,24 +11,29 @@ from agents.distributions import Heads
 from agents.encoding import Encoder
 from agents.entities import Entities, Team, make_pointer, tied_columns
 from agents.memory import make_memory
-from agents.networks import MLP, Features
+from agents.networks import MLP, Features, is_image
 from agents.normalize import RunningNorm
 
 
 def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:
-    """PPO takes any observation of a fixed size and Discrete, MultiDiscrete or one-dimensional Box actions.
+    """PPO takes any observation of a fixed size and Discrete, or one-dimensional MultiDiscrete or Box actions.
 
     Raises:
         ValueError: another space.
     """
     Encoder(observation_space)
-    flat_box = isinstance(action_space, spaces.Box) and len(action_space.shape) == 1
-    if not (flat_box or isinstance(action_space, spaces.Discrete | spaces.MultiDiscrete)):
-        raise ValueError(f"PPO needs a Discrete, MultiDiscrete or one-dimensional Box action space, got {action_space}")
+    flat = isinstance(action_space, spaces.Box | spaces.MultiDiscrete) and len(action_space.shape) == 1
+    if not (flat or isinstance(action_space, spaces.Discrete)):
+        raise ValueError(
+            f"PPO needs a Discrete, or a one-dimensional MultiDiscrete or Box action space, got {action_space}; wrap "
+            "the env so that its actions are one of these"
+        )
 
 
 class Policy(nn.Module):
     """An actor and a critic; what `agents.ppo.Config` says decides what they share.
+
+    `kind` is what the shapes of its tensors don't tell of how it acts.
 
     The memory is `[N, m]`, with m 0 where nothing is remembered; `forward` then takes any leading dimensions and
     leaves memory and starts alone. With a memory it takes sequences, `[T, N, ...]`.
@@ -53,8 +58,10 @@ class Policy(nn.Module):
                 )
             entities = Entities(obs_layout, config.entity_size)
             tied = tied_columns(obs_layout or {}, shape[0])
+        self.kind = config.activation, config.precision, config.memory, config.team_size, config.shared_trunk
         self.bfloat16 = config.precision == "bfloat16"
-        self.norm = RunningNorm(shape, tied=tied) if config.normalize_obs else None
+        real = isinstance(space, spaces.Box) and not is_image(space)
+        self.norm = RunningNorm(shape, tied=tied) if config.normalize_obs and real else None
         self.features = entities or Features(space)
         self.heads = Heads(action_space, action_layout, config.log_std_init, by_kind=entities is not None)
         self.pointer = None if entities is None else make_pointer(self.heads, entities.num_rows, config.entity_size)

@@ -29,6 +29,7 @@ def save(path: str | Path, state: Any) -> None:
 
     Raises:
         TypeError: anything else in it, named by its path.
+        ValueError: keys that give two tensors one path, such as 1 and "1".
     """
     path, tensors = Path(path), {}
     tree = _encode(state, "", tensors)
@@ -95,6 +96,8 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return value
     if isinstance(value, Tensor):
         name = path or "/"
+        if name in tensors:
+            raise ValueError(f"two tensors of the state have the path {name}; give their dicts other keys")
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {"tensor": name}
     if isinstance(value, dict):

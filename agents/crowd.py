@@ -10,10 +10,11 @@ from torch.func import functional_call, stack_module_state, vmap
 
 
 def make_of(policy: Any) -> Any:
-    """Equal for policies that can act in one pass: modules of one class whose tensors have the same shapes."""
+    """Equal for policies that can act in one pass: modules of one class and kind with tensors of the same shapes."""
     if not _stacks(policy):
         return id(policy)
-    return type(policy), tuple((name, tuple(value.shape)) for name, value in policy.state_dict().items())
+    shapes = tuple((name, tuple(value.shape)) for name, value in policy.state_dict().items())
+    return type(policy), policy.kind, shapes
 
 
 def _stacks(policy: Any) -> bool:

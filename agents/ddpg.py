@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents import schedules
+from agents import checks, schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
@@ -47,7 +47,8 @@ class Config:
     batch_size: int = 256
     """Transitions an update learns from."""
     train_frequency: int = 1
-    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds."""
+    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds, or
+    several where this is a multiple of `num_envs`."""
     gamma: float = 0.99
     """Discount a step."""
     n_steps: int = 1
@@ -77,11 +78,11 @@ class Config:
     """On a GPU: record an update's work once and replay it, and that of a horizon of worlds that are there too."""
 
     def __post_init__(self) -> None:
-        schedules.check(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
-        schedules.check(self, "policy_delay log_every", low=1)
-        schedules.check(self, "gamma tau ou_theta", 0, 1)
-        schedules.check(self, "learning_rate actor_learning_rate weight_decay learning_starts", low=0)
-        schedules.check(self, "exploration_noise target_noise target_noise_clip", low=0)
+        checks.numbers(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
+        checks.numbers(self, "policy_delay log_every", low=1)
+        checks.numbers(self, "gamma tau ou_theta", 0, 1)
+        checks.numbers(self, "learning_rate actor_learning_rate weight_decay learning_starts", low=0)
+        checks.numbers(self, "exploration_noise target_noise target_noise_clip", low=0)
         if self.batch_size > self.buffer_size:
             raise ValueError(f"batch_size {self.batch_size} is more than buffer_size {self.buffer_size}; lower it")
 
@@ -248,6 +249,7 @@ class TrainState:
         self.targets = [flatten_parameters([self.target_policy]), flatten_parameters([self.target_critics])]
         self.actor_optimizer = FlatAdam([self.policy], 0.0)
         self.critic_optimizer = FlatAdam([self.critics], 0.0, weight_decay=config.weight_decay)
+        self.actor_has_own_rate = config.actor_learning_rate != 0  # a schedule may come to 0
         set_learning_rates(self, schedules.at(config, 0))
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.collector: Any = make_collector(envs, device, config.seed)
@@ -305,14 +307,15 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
             collect(state, now)
             due = state.global_step // config.train_frequency - before // config.train_frequency
             set_learning_rates(state, now)
-            records += [update(state, now) for _ in range(due)]
+            records += [update(state, now) for _ in range(due if state.replay.size else 0)]
         yield metrics(state, records)
 
 
 def set_learning_rates(state: TrainState, config: Config) -> None:
     """Of both optimisers."""
     state.critic_optimizer.learning_rate = config.learning_rate
-    state.actor_optimizer.learning_rate = config.actor_learning_rate or config.learning_rate
+    own = config.actor_learning_rate if state.actor_has_own_rate else config.learning_rate
+    state.actor_optimizer.learning_rate = own
 
 
 def collect(state: TrainState, config: Config) -> None:

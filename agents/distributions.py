@@ -43,7 +43,7 @@ class Heads(nn.Module):
         self.by_kind = by_kind
         if self.is_box:
             self.num_outputs = self.num_noise = int(math.prod(action_space.shape or ()))
-            self.log_std = nn.Parameter(torch.full((self.num_outputs,), log_std))
+            self.log_std = nn.Parameter(torch.full((self.num_outputs,), float(log_std)))
         else:
             self.sizes, self.kinds = _parts(action_space, layout)
             self.blocks = tuple(max(kinds) + 1 for kinds in self.kinds)

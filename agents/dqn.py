@@ -19,7 +19,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents import schedules
+from agents import checks, schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
@@ -53,7 +53,8 @@ class Config:
     batch_size: int = 128
     """Transitions an update learns from."""
     train_frequency: int = 8
-    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds."""
+    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds, or
+    several where this is a multiple of `num_envs`."""
     gamma: float = 0.99
     """Discount a step."""
     n_steps: int = 1
@@ -102,11 +103,13 @@ class Config:
     """Agent-steps an iteration, after which training logs."""
 
     def __post_init__(self) -> None:
-        schedules.check(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
-        schedules.check(self, "target_network_frequency log_every", low=1)
-        schedules.check(self, "gamma tau epsilon priority_alpha priority_beta", 0, 1)
-        schedules.check(self, "learning_rate weight_decay max_grad_norm learning_starts rnd_coef", low=0)
-        schedules.check(self, "num_atoms", low=2)
+        checks.choices(self)
+        checks.numbers(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
+        checks.numbers(self, "target_network_frequency log_every", low=1)
+        checks.numbers(self, "gamma tau epsilon priority_alpha priority_beta", 0, 1)
+        checks.numbers(self, "learning_rate weight_decay max_grad_norm learning_starts rnd_coef", low=0)
+        checks.numbers(self, "num_atoms", low=2)
+        checks.numbers(self, "value_min value_max")
         if self.batch_size > self.buffer_size:
             raise ValueError(f"batch_size {self.batch_size} is more than buffer_size {self.buffer_size}; lower it")
         if not self.value_min < self.value_max:
@@ -244,14 +247,17 @@ class TrainState:
             [self.policy], schedules.value(config.learning_rate, 0), weight_decay=config.weight_decay
         )
         self.generator = torch.Generator(device).manual_seed(config.seed)
-        self.collector: Any = make_collector(envs, device, config.seed)
+        self.collector: Any = make_collector(envs, device, config.seed, fixed=False if self.novelty else None)
         self.rollout = self.collector.new_rollout(max(1, config.train_frequency // envs.num_envs))
         self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
         if config.prioritized:
             self.replay.priorities = Priorities(config.buffer_size, config.priority_alpha, device)
         columns, num_actions = self.collector.masks.num_columns, self.policy.num_actions
         if columns not in (None, num_actions):
-            raise ValueError(f"the env's action masks have {columns} columns, its actions need {num_actions}")
+            raise ValueError(
+                f"the env's action masks have {columns} columns, its actions need {num_actions}; give a mask that "
+                "space.sample takes"
+            )
         self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs)
         self.global_step = 0
         self.num_updates = 0
@@ -303,7 +309,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
             before = max(state.global_step, config.learning_starts)
             collect(state, now)
             due = state.global_step // config.train_frequency - before // config.train_frequency
-            records += [update(state, now) for _ in range(due)]
+            records += [update(state, now) for _ in range(due if state.replay.size else 0)]
         yield metrics(state, records)
 
 

@@ -26,11 +26,12 @@ class Encoder:
         self.raw_space = space
         self.space = encoded_space(space)
         self.shape = tuple(self.space.shape or ())
+        self.dtype = torch.uint8 if self.space.dtype == np.uint8 else torch.float32
         if isinstance(self.space, spaces.Discrete | spaces.MultiDiscrete):
             size = self.space.n if isinstance(self.space, spaces.Discrete) else self.space.nvec
-            self.low = torch.as_tensor(self.space.start)
-            self.high = torch.as_tensor(self.space.start + size - 1)
-        self.dtype = {"f": torch.float32, "u": torch.uint8}.get(np.dtype(self.space.dtype).kind, torch.int64)
+            start = np.asarray(self.space.start, np.int64)
+            self.low, self.high = torch.as_tensor(start), torch.as_tensor(start + np.asarray(size, np.int64) - 1)
+            self.dtype = torch.int64
 
     def __call__(self, obs: Any) -> Tensor:
         """A batch as the vector env gave it -> tensor `[num_envs, *shape]` on the same device.
@@ -80,18 +81,20 @@ def encoded_space(space: spaces.Space) -> spaces.Space:
     """The space of one observation after encoding.
 
     Raises:
-        ValueError: a space without a fixed size (Text, Graph, Sequence).
+        ValueError: a space without a fixed size (Text, Graph, Sequence), or of nothing.
     """
     if isinstance(space, spaces.Box):
-        dtype = space.dtype if space.dtype == np.uint8 else np.float32
-        return space if space.dtype == dtype else spaces.Box(-np.inf, np.inf, space.shape, np.float32)
+        if space.dtype in (np.uint8, np.float32):
+            return space
+        with np.errstate(over="ignore"):  # what float32 can't hold is no bound
+            return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
     if isinstance(space, spaces.Discrete):
         return space
     parts = discrete_parts(space)
-    if parts is not None:
+    if parts:
         sizes, firsts = zip(*parts, strict=True)
         return spaces.MultiDiscrete(np.array(sizes), start=np.array(firsts))
-    if isinstance(space, spaces.Tuple | spaces.Dict) and space.is_np_flattenable:
+    if isinstance(space, spaces.Tuple | spaces.Dict) and space.is_np_flattenable and spaces.flatdim(space):
         return spaces.Box(-np.inf, np.inf, (spaces.flatdim(space),), np.float32)
     raise ValueError(f"observations of {space} have no fixed size; wrap the env so that they are a Box or Discrete")
 
@@ -155,24 +158,64 @@ class Masks:
     def __init__(self, envs: Any, infos: dict[str, Any]) -> None:
         self.envs = envs
         self.by_method = "action_mask" not in infos and _has_mask_method(envs.unwrapped)
-        self.num_columns: int | None = None
-        first = self(infos)
+        first = self._found(infos)
         self.num_columns = None if first is None else first.shape[1]
 
-    def __call__(self, infos: dict[str, Any]) -> Tensor | None:
-        """bool `[num_envs, M]`, or None.
+    def __call__(self, infos: dict[str, Any], asked: np.ndarray | None = None) -> Tensor | None:
+        """bool `[num_envs, M]`, or None where the envs have no masks.
+
+        Args:
+            infos: of a reset or step.
+            asked: bool `[num_envs]`: of which envs these infos are; None: of all.
 
         Raises:
-            ValueError: there were masks at first, and now there are none.
+            ValueError: an env gave a mask before and does not now, or the other way round.
         """
-        mask = self.envs.call("action_masks") if self.by_method else infos.get("action_mask")
-        if mask is None and self.num_columns is not None:
-            raise ValueError('the env gave infos["action_mask"] at its first reset but not now; give it at every step')
+        mask = self._found(infos, asked)
+        if (mask is None) != (self.num_columns is None):
+            first, now = ("", "not ") if mask is None else ("not ", "")
+            raise ValueError(
+                f'the env did {first}give infos["action_mask"] at its first reset and does {now}give it now; give it '
+                "at every reset and step, or never"
+            )
+        return mask
+
+    def final(self, infos: dict[str, Any], rows: Tensor) -> Tensor | None:
+        """The last masks of rows int64 `[k]` that ended, bool `[k, M]`, all True where `infos` tell none."""
+        if self.num_columns is None:
+            return None
+        legal = torch.ones(len(rows), self.num_columns, dtype=torch.bool)
+        told = infos.get("final_info", {})
+        if not self.by_method and isinstance(told.get("action_mask"), np.ndarray):
+            given = np.asarray(told["_action_mask"], bool)[rows.numpy()]
+            if given.any():
+                legal[torch.tensor(given)] = _stacked(told["action_mask"][rows.numpy()[given]])
+        return legal
+
+    def _found(self, infos: dict[str, Any], asked: np.ndarray | None = None) -> Tensor | None:
+        if self.by_method:
+            return _stacked(self.envs.call("action_masks"))
+        mask = infos.get("action_mask")
         if mask is None or isinstance(mask, Tensor):
             return mask
-        if isinstance(mask, tuple) and not self.by_method:
+        if isinstance(mask, tuple):
             return torch.as_tensor(np.concatenate([np.asarray(part) for part in mask], axis=1).astype(np.bool_))
-        return torch.as_tensor(np.stack([_flat(row) for row in mask]).astype(np.bool_))
+        given = np.broadcast_to(infos.get("_action_mask", True), len(mask))
+        if (missing := ~given if asked is None else ~given & asked).any():
+            raise ValueError(
+                f'env {int(missing.argmax())} gave no infos["action_mask"], others did; give it at every reset and step'
+            )
+        return _stacked(mask) if given.all() else self._spread(mask, given)
+
+    def _spread(self, mask: np.ndarray, given: np.ndarray) -> Tensor:
+        """Masks of some envs among those of all; the others' allow nothing."""
+        some = _stacked(mask[given])
+        return torch.zeros(len(mask), some.shape[1], dtype=torch.bool).index_put_((torch.tensor(given),), some)
+
+
+def _stacked(rows: Any) -> Tensor:
+    """Masks of envs, arrays or tuples of arrays, as one tensor bool `[k, M]`."""
+    return torch.as_tensor(np.stack([_flat(row) for row in rows]).astype(np.bool_))
 
 
 def _flat(row: Any) -> np.ndarray:

@@ -27,14 +27,16 @@ class Episodes:
         self._games: list[tuple[Tensor, Tensor, dict[str, Any]]] = []
 
     def note(self, t: int, infos: dict[str, Any], owner: Tensor) -> None:
-        """Keeps for `count` what `infos["episode"]` of step t says beside return, length and time.
+        """Keeps for `count` what `infos["episode"]` of step t, or of its `final_info`, says beside what is in
+        `NOT_STATISTICS`.
 
         Args:
             t: the step of the rollout that is being played.
             infos: of the envs' step.
             owner: who plays each row: see `Owners.owner`.
         """
-        if isinstance(told := infos.get("episode"), dict) and not told.keys() <= set(NOT_STATISTICS):
+        told = infos.get("episode") or infos.get("final_info", {}).get("episode")
+        if isinstance(told, dict) and any(name[0] != "_" and name not in NOT_STATISTICS for name in told):
             self._told.append((t, told, owner.clone()))
 
     def count(self, rollout: Any, any_ended: bool, opponents: bool) -> None:
@@ -77,7 +79,8 @@ class Episodes:
             for name, values in told.items():
                 row = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
                 if name not in NOT_STATISTICS and row.shape == mine.shape and row.dtype.kind in "iuf":
-                    self._statistics.setdefault(name, []).extend(row[mine].tolist())
+                    given = mine & np.asarray(told.get(f"_{name}", True))
+                    self._statistics.setdefault(name, []).extend(row[given].tolist())
 
     def note_games(self, rollout: Any, names: tuple[str, ...]) -> None:
         """Notes for `pop_games` what `count` could not, where horizons are of fixed operations and are replayed.

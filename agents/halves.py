@@ -11,8 +11,9 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from agents import distributed
 from agents.episodes import Episodes
-from agents.rollout import Act, Collector, Rollout, _results
+from agents.rollout import Act, Collector, Rollout
 
 
 class HalvedEnvs:
@@ -38,7 +39,10 @@ class HalvedCollector:
     def __init__(self, envs: HalvedEnvs, device: str | torch.device = "cpu", seed: int = 0) -> None:
         first, second = envs.parts
         self.envs = envs
-        self.parts = (Collector(first, device, seed), Collector(second, device, seed + first.num_envs))
+        others = distributed.rank() * second.num_envs, distributed.rank() * first.num_envs  # of the ranks before
+        self.parts = (
+            Collector(first, device, seed + others[0]), Collector(second, device, seed + others[1] + first.num_envs),
+        )  # fmt: skip
         one = self.parts[0]
         self.device, self.encoder, self.masks, self.mode = one.device, one.encoder, one.masks, one.mode
         self.action_space, self.owners, self.fixed = one.action_space, one.owners, False
@@ -66,9 +70,7 @@ class HalvedCollector:
     def new_rollout(self, num_steps: int, extras: Any = None) -> Rollout:
         """Preallocated tensors; see `Collector.new_rollout`."""
         self.rollouts = [part.new_rollout(num_steps, extras) for part in self.parts]
-        rollout = Rollout(**{one.name: self._joined(one.name) for one in fields(Rollout) if one.name[0] != "_"})
-        self._lay_out(rollout)
-        return rollout
+        return Rollout(**{one.name: self._joined(one.name) for one in fields(Rollout) if one.name[0] != "_"})
 
     def _joined(self, name: str) -> Any:
         """A field of both halves' rollouts as one."""
@@ -78,13 +80,6 @@ class HalvedCollector:
         if not isinstance(one, Tensor):
             return one
         return torch.cat([one, other], dim=0 if name == "memory" or name.startswith("final") else 1)
-
-    def _lay_out(self, rollout: Rollout) -> None:
-        names = ("obs", "actions", "rewards", "terminated", "truncated", "starts", "valid")
-        rows: dict[str, Any] = {name: getattr(rollout, name).unbind() for name in names}
-        masks = rollout.action_mask
-        rows["action_mask"] = (None,) * (rollout.num_steps + 1) if masks is None else masks.unbind()
-        rollout._rows, rollout._outs = rows, [_results(rows, t) for t in range(rollout.num_steps)]
 
     def collect(self, act: Act, rollout: Rollout) -> None:
         """Fills the rollout: `act` is called for the first half's rows, then for the second's, step by step."""
@@ -115,6 +110,8 @@ class HalvedCollector:
         rollout.final_index = torch.cat(index)
         rollout.final_obs = torch.cat([own.final_obs for own in self.rollouts])
         rollout.final_memory = torch.cat([own.final_memory for own in self.rollouts])
+        masks = [own.final_mask for own in self.rollouts if own.final_mask is not None]
+        rollout.final_mask = torch.cat(masks) if masks else None
 
     @property
     def episodes(self) -> Episodes:
@@ -143,8 +140,8 @@ def alternate(plays: list[Iterator[None]]) -> None:
         plays = [play for play in plays if next(play, plays) is None]
 
 
-def make_collector(envs: Any, device: str | torch.device = "cpu", seed: int = 0) -> Any:
-    """The collector that envs call for."""
+def make_collector(envs: Any, device: str | torch.device = "cpu", seed: int = 0, fixed: bool | None = None) -> Any:
+    """The collector that envs call for; see `Collector` for `fixed`."""
     if isinstance(envs, HalvedEnvs):
         return HalvedCollector(envs, device, seed)
-    return Collector(envs, device, seed)
+    return Collector(envs, device, seed, fixed)

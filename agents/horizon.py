@@ -68,6 +68,8 @@ def prepare(collector: Any, rollout: Any) -> Ends:
         seen=None if rollout.obs.dtype == collector.encoder.dtype else torch.zeros_like(collector.obs),
     )
     rollout.memory = collector.memory.clone()
+    if rollout.final_mask is not None:
+        rollout.final_mask = rollout.final_mask.new_ones(places * rows, rollout.final_mask.shape[1])
     for t, out in enumerate(rollout._outs):
         out["final_obs"] = ends.obs[t // limit]
         if ends.seen is not None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from agents import distributed, schedules
+from agents import checks, distributed, schedules
 from agents.actor_critic import Policy
 from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
@@ -52,7 +52,7 @@ class Config:
     weight_decay: float = 0.0
     """Share of the weights, times the step size, that each update takes away (AdamW)."""
     gamma: Schedule = 0.99
-    """Discount a step (schedule)."""
+    """Discount a step (schedule; the scales of rewards and of a bonus for novelty keep its first value)."""
     gae_lambda: float = 0.95
     """Weight of longer returns in the advantage estimates."""
     num_minibatches: int = 4
@@ -74,7 +74,7 @@ class Config:
     target_kl: float = 0.0
     """End an iteration's epochs once the policy has moved further than this KL divergence; 0 never does."""
     normalize_obs: bool = False
-    """Standardise observations by running statistics, clipped to +-10."""
+    """Standardise observations by running statistics, clipped to +-10; pictures and Discretes stay as they are."""
     normalize_reward: bool = False
     """Divide rewards by the running standard deviation of the discounted return."""
     hidden_sizes: tuple[int, ...] = (64, 64)
@@ -113,18 +113,20 @@ class Config:
     """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none."""
 
     def __post_init__(self) -> None:
-        sizes = ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs")
-        for name in (*sizes, "entity_size", "team_size", "memory_size", "segment_steps", "context_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        schedules.check(self, "gamma gae_lambda", 0, 1)
-        schedules.check(self, "learning_rate weight_decay max_grad_norm target_kl rnd_coef", low=0)
-        schedules.check(self, "clip_coef ent_coef vf_coef", low=0)
+        checks.choices(self)
+        checks.numbers(self, "total_timesteps num_envs num_steps num_minibatches update_epochs", low=1)
+        checks.numbers(self, "entity_size team_size memory_size segment_steps context_steps", low=1)
+        checks.numbers(self, "gamma gae_lambda", 0, 1)
+        checks.numbers(self, "learning_rate weight_decay max_grad_norm target_kl rnd_coef", low=0)
+        checks.numbers(self, "clip_coef ent_coef vf_coef", low=0)
+        checks.numbers(self, "log_std_init")
         if self.memory and self.num_steps % self.segment_steps:
             raise ValueError(
                 f"num_steps = {self.num_steps} steps can't be cut into segments of segment_steps = "
                 f"{self.segment_steps}; choose a multiple"
             )
+        if self.rnd_coef and self.bf16_obs:
+            raise ValueError("bf16_obs keeps no last observations, which rnd_coef asks for; leave one of them out")
         what, length = ("segments", self.segment_steps) if self.memory else ("steps", 1)
         count = self.num_envs * self.num_steps // length
         if count < self.num_minibatches * self.team_size:
@@ -163,7 +165,7 @@ class TrainState:
         self.reward_scale = RewardScale(envs.num_envs, start.gamma).to(device)
         self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
         self.generator = torch.Generator(device).manual_seed(distributed.seed(config.seed))
-        self.collector: Any = make_collector(envs, device, config.seed)
+        self.collector: Any = make_collector(envs, device, config.seed, fixed=False if self.novelty else None)
         if config.bf16_obs:
             self.collector.keep_obs_in(torch.bfloat16)
         if config.precision == "tf32":
@@ -298,6 +300,8 @@ def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, fl
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)
     now = state.update_graphs.numbers(config)
     batch = state.update_graphs.run("estimate", lambda: estimate(state, rollout, now), version, fixed=fixed)
+    if not distributed.total(len(batch.obs)):  # nothing but the fake steps of NEXT_STEP
+        return state.collector.episode_metrics()
     metrics = update(state, batch if fixed else settle(state, batch), now)
     if norm is not None and not first:
         norm.update(rollout.obs[:-1].flatten(0, 1), valid)

@@ -197,15 +197,9 @@ def _steps(rollout: Rollout, gamma: float) -> dict[str, Tensor]:
         "discounts": ~rollout.terminated * gamma,
         "valid": rollout.valid,
     }
-    if rollout.action_mask is not None:
-        found["next_mask"] = _next_mask(rollout, rollout.action_mask)
+    if rollout.action_mask is not None and rollout.final_mask is not None:
+        found["next_mask"] = placed(rollout.action_mask[1:], rollout.final_index, rollout.final_mask)
     return found
-
-
-def _next_mask(rollout: Rollout, masks: Tensor) -> Tensor:
-    """The masks of `next_obs`; final observations come without one, so there everything counts as legal."""
-    legal = masks.new_ones(len(rollout.final_index), masks.shape[-1])
-    return placed(masks[1:], rollout.final_index, legal)
 
 
 def free_memory(device: torch.device) -> float:

@@ -80,7 +80,8 @@ class Novelty:
     def learn(self, obs: Tensor, generator: torch.Generator) -> None:
         """One pass over observations `[B, *shape]`, in minibatches of all ranks' together."""
         order = torch.randperm(len(obs), generator=generator, device=obs.device)
-        for rows in order.tensor_split(-(-distributed.total(len(obs)) // self.minibatch_size)):
+        parts = -(-distributed.total(len(obs)) // self.minibatch_size)
+        for rows in order.tensor_split(parts) if parts else ():
             self.optimizer.zero_grad()
             self.errors(obs[rows]).mean().backward()
             distributed.average_gradients(self.optimizer.grad, len(rows))

@@ -29,8 +29,8 @@ class EnvError(Exception):
     """An environment raised an error in the middle, or gave what can't be learned from; its own error is the cause."""
 
 
-Final = tuple[Tensor, Tensor, Tensor]
-"""int64 `[k]` t * N + n of rows that ended, their final observations and memory."""
+Final = tuple[Tensor, Tensor, Tensor, Tensor | None]
+"""int64 `[k]` t * N + n of rows that ended, their final observations, memory and masks."""
 
 
 @dataclass
@@ -62,11 +62,13 @@ class Rollout:
     extras: dict[str, Tensor]
     """What else `act` gave, `[T, N, ...]` each."""
     final_index: Tensor
-    """int64 `[K]`: t * N + n of rows that ended and whose last observation is not `obs[t + 1]`, ascending."""
+    """int64 `[K]`: t * N + n of rows that ended and whose last observation is not `obs[t + 1]`, in any order."""
     final_obs: Tensor
     """`[K, ...]`: their last observations."""
     final_memory: Tensor
     """`[K, m]`: the policy's memory after step t, before any reset."""
+    final_mask: Tensor | None = None
+    """bool `[K, M]`: their last masks, all True where the envs tell none; None where there are no masks."""
     all_valid: bool = False
     """Every step counts."""
     ends: Any = None
@@ -107,6 +109,8 @@ class Collector:
         device: of the rollouts; worlds on another device are copied from.
         seed: of the envs, and of what opponents draw. Of several ranks each has the envs that come after those of the
             rank before: worlds of ours were made as such, the others are seeded so.
+        fixed: whether horizons are of fixed operations (agents/horizon.py), which keep the last observations of
+            truncated episodes alone; None: wherever that can be, which is with worlds on a GPU.
 
     Attributes:
         envs: the vector env.
@@ -173,7 +177,10 @@ class Collector:
             ValueError: observations that are not floating-point, or envs that are not worlds on a GPU.
         """
         if not self.fixed or not self.encoder.dtype.is_floating_point:
-            raise ValueError(f"observations are kept in {dtype} only where they are real numbers of worlds on a GPU")
+            raise ValueError(
+                f"observations are kept in {dtype} only where they are real numbers of worlds on a GPU; "
+                "leave bf16_obs out"
+            )
         self.obs_dtype = dtype
 
     def set_opponents(self, policies: Sequence[Any], owner: Tensor) -> None:
@@ -213,6 +220,7 @@ class Collector:
             final_index=torch.zeros(0, dtype=torch.int64, device=device),
             final_obs=torch.zeros(0, *self.encoder.shape, dtype=self.encoder.dtype, device=device),
             final_memory=torch.zeros(0, *self.memory.shape[1:], device=device),
+            final_mask=None if columns is None else torch.zeros(0, columns, dtype=torch.bool, device=device),
         )
         names = ("obs", "actions", "rewards", "terminated", "truncated", "starts", "valid")
         rows_of: dict[str, Any] = {name: getattr(rollout, name).unbind() for name in names}
@@ -307,19 +315,22 @@ class Collector:
         elif self.mode == AutoresetMode.DISABLED:
             if over.any():
                 rows = over.nonzero().flatten().to(self.device)
-                finals.append((rows + t * self.num_envs, out["obs"][rows], self.memory[rows]))
+                mask = out["action_mask"][rows] if "action_mask" in out else None
+                finals.append((rows + t * self.num_envs, out["obs"][rows], self.memory[rows], mask))
                 self._reset_rows(ended, out)
         elif "final_obs" in infos:
             rows = over.nonzero().flatten()
             try:
                 final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
+                mask = self.masks.final(infos, rows)
             except Exception as error:
                 raise self._broken("step", error) from error
             if final_obs.shape[1:] != self.encoder.shape:
                 given = tuple(final_obs.shape[1:])
                 raise EnvError(f"its last observation has shape {given} where its space promises {self.encoder.shape}")
             rows = rows.to(self.device)
-            finals.append((rows + t * self.num_envs, final_obs, self.memory[rows]))
+            mask = None if mask is None else mask.to(self.device)
+            finals.append((rows + t * self.num_envs, final_obs, self.memory[rows], mask))
         elif not self.in_place and over.any():
             raise ValueError('SAME_STEP envs must give infos["final_obs"] when an episode ends; these gave none')
 
@@ -343,29 +354,34 @@ class Collector:
         return infos
 
     def _to_envs(self, actions: Tensor) -> Any:
-        """Actions as the envs take them: tensors where they speak torch, else NumPy, within a Box's bounds."""
+        """Actions as the envs take them: tensors where they speak torch, else NumPy, within a Box's bounds, whole
+        numbers where it holds such."""
         if self.speaks_torch:
             return actions.to(self.envs.device)
         array = actions.cpu().numpy()
         if isinstance(self.action_space, spaces.Box):
             array = np.clip(array, self.action_space.low, self.action_space.high)
+            if self.action_space.dtype.kind in "iu":  # pyright: ignore
+                array = np.rint(array)
         return array.astype(self.action_space.dtype, copy=False)
 
     def _reset_rows(self, ended: Tensor, out: dict[str, Tensor]) -> None:
-        obs, infos = self.envs.reset(options={"reset_mask": ended.cpu().numpy()})
+        rows = ended.cpu().numpy()
+        obs, infos = self.envs.reset(options={"reset_mask": rows})
         out["obs"][ended] = self.encoder(obs).to(self.device)[ended]
-        mask = self.masks(infos)
+        mask = self.masks(infos, rows)
         if mask is not None:
             out["action_mask"][ended] = mask.to(self.device)[ended]
 
     def _keep_finals(self, rollout: Rollout, finals: list[Final]) -> None:
         if finals:
-            rollout.final_index, rollout.final_obs, rollout.final_memory = (
-                torch.cat(parts) for parts in zip(*finals, strict=True)
-            )
+            index, obs, memory, masks = zip(*finals, strict=True)
+            rollout.final_index, rollout.final_obs, rollout.final_memory = map(torch.cat, (index, obs, memory))
+            rollout.final_mask = None if rollout.final_mask is None else torch.cat(masks)
         elif len(rollout.final_index):
             rollout.final_index, rollout.final_obs = rollout.final_index[:0], rollout.final_obs[:0]
             rollout.final_memory = rollout.final_memory[:0]
+            rollout.final_mask = None if rollout.final_mask is None else rollout.final_mask[:0]
 
     def _mark_valid(self, rollout: Rollout, fake_at_start: Tensor) -> None:
         if not self.owners.opponents:

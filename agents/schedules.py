@@ -9,7 +9,7 @@ piecewise:0:1,0.2:0.5,1:0 straight lines through points, each share-of-the-run:v
 import copy
 import math
 from dataclasses import fields
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,7 +55,7 @@ def value(number: float | str, progress: float) -> float:
     return points[-1][1]
 
 
-@lru_cache
+@cache
 def parse(text: str) -> tuple[str, Points]:
     """The kind of a schedule and the points that it passes through.
 
@@ -81,23 +81,6 @@ def parse(text: str) -> tuple[str, Points]:
     return kind, points
 
 
-def check(config: Any, names: str, low: float = -math.inf, high: float = math.inf) -> None:
-    """Holds fields, named with spaces between, to low..high, schedules at every point.
-
-    Raises:
-        ValueError: another value, or a text that is no schedule; it names the field.
-    """
-    for name in names.split():
-        given = getattr(config, name)
-        try:
-            values = [number for _, number in parse(given)[1]] if isinstance(given, str) else [given]
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-        if not all(low <= number <= high for number in values):
-            rule = f"lie in {low:g}..{high:g}" if high < math.inf else f"be at least {low:g}"
-            raise ValueError(f"{name} must {rule}, got {given}")
-
-
 def _pair(share: str, number: str) -> tuple[float, float]:
     return float(share), float(number)
 
@@ -106,7 +89,6 @@ def _finite(points: Points) -> bool:
     return bool(points) and all(math.isfinite(number) for point in points for number in point)
 
 
-@lru_cache
 @cache
 def scheduled(kind: type) -> tuple[str, ...]:
     """The fields of a Config that take schedules."""

@@ -38,13 +38,14 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
 class TablePolicy(nn.Module):
     """A value for every pair (state, action), and a choice by it: the best action, or one to explore.
 
-    Of equal values the lowest action is the best. An action that a mask has ruled out in a state has the value -inf.
-    Buffers: `tables` float32 and `counts` int64 `[1 or 2, num_states, num_actions]`, `epsilon` float32 `[]`, the share
-    of random actions.
+    Of equal values the lowest action is the best.
+    Buffers: `tables` float32 and `counts` int64 `[1 or 2, num_states, num_actions]`, `legal` bool `[num_states,
+    num_actions]`, what the last mask of a state allowed, `epsilon` float32 `[]`, the share of random actions.
     """
 
     tables: Tensor
     counts: Tensor
+    legal: Tensor
     epsilon: Tensor
     scratch: Tensor
     strides: Tensor
@@ -59,9 +60,10 @@ class TablePolicy(nn.Module):
         self.first_action = int(action_space.start)
         self.as_is = len(sizes) == 1 and first[0] == 0
         self.visit_bonus = config.visit_bonus if config.exploration == "visits" else None
-        self.register_buffer("tables", torch.full(shape, config.initial_value))
+        self.register_buffer("tables", torch.full(shape, float(config.initial_value)))
         self.register_buffer("counts", torch.zeros(shape, dtype=torch.int64))
-        self.register_buffer("epsilon", torch.tensor(config.epsilon_start))
+        self.register_buffer("legal", torch.ones(shape[1:], dtype=torch.bool))
+        self.register_buffer("epsilon", torch.tensor(float(config.epsilon_start)))
         self.register_buffer("scratch", torch.zeros(math.prod(shape)), persistent=False)
         strides = [int(np.prod(sizes[i + 1 :])) for i in range(len(sizes))]
         self.register_buffer("strides", torch.tensor(strides), persistent=False)
@@ -69,8 +71,8 @@ class TablePolicy(nn.Module):
 
     @property
     def table(self) -> Tensor:
-        """The values, `[num_states, num_actions]`; of two tables their mean."""
-        return self.tables.mean(dim=0)
+        """The values, `[num_states, num_actions]`; of two tables their mean; -inf where a mask ruled an action out."""
+        return self.tables.mean(dim=0).masked_fill(~self.legal, -torch.inf)
 
     @property
     def visits(self) -> Tensor:

@@ -27,6 +27,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from agents import checks
 from agents.rollout import Collector, Rollout, placed
 from agents.table_policy import TablePolicy
 from agents.table_policy import check_spaces as check_spaces
@@ -68,15 +69,11 @@ class Config:
     """What the table says of pairs never tried; above what is possible it makes the agent try everything."""
 
     def __post_init__(self) -> None:
-        for name in ("total_timesteps", "num_envs", "num_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "gamma", "epsilon_start", "epsilon_end", "exploration_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        for name in ("rate_decay", "visit_bonus"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        checks.choices(self)
+        checks.numbers(self, "total_timesteps num_envs num_steps", low=1)
+        checks.numbers(self, "learning_rate gamma epsilon_start epsilon_end exploration_fraction", 0, 1)
+        checks.numbers(self, "rate_decay visit_bonus", low=0)
+        checks.numbers(self, "initial_value")
         if self.target == "expected_sarsa" and self.exploration == "visits":
             raise ValueError('target "expected_sarsa" needs exploration "epsilon", whose shares are known; use "sarsa"')
 
@@ -103,7 +100,7 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and JSON scalars, nested."""
         return {
-            "policy": self.policy.state_dict(),
+            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
             "collector": self.collector.state_dict(),
             "generator": self.generator.get_state(),
             "next_actions": self.next_actions.clone(),
@@ -211,7 +208,7 @@ def _update_batch(policy: TablePolicy, rollout: Rollout, config: Config, drawn: 
     if config.target == "double" and drawn is not None:
         pairs = pairs + drawn * (num_states * num_actions)
     if rollout.action_mask is not None:
-        policy.tables[:, states] = policy.tables[:, states].masked_fill(~rollout.action_mask[0], -torch.inf)
+        policy.legal[states] = rollout.action_mask[0]
     next_values = _next_values(policy, rollout, config.target, drawn).masked_fill(rollout.terminated[0], 0)
     values = tables[pairs]
     errors = (rollout.rewards[0] + config.gamma * next_values - values).masked_fill(~valid, 0)
@@ -242,10 +239,12 @@ def _next_values(policy: TablePolicy, rollout: Rollout, target: str, drawn: Tens
 
 
 def next_mask(policy: TablePolicy, rollout: Rollout) -> Tensor | None:
-    """What is legal where a rollout of one step led, bool `[N, num_actions]`; else as the table has it."""
+    """What is legal where a rollout of one step led, bool `[N, num_actions]`; where it ended, as seen there before."""
     if rollout.action_mask is None:
         return None
-    legal = policy.values(policy.states(rollout.final_obs)) > -torch.inf
+    legal = policy.legal[policy.states(rollout.final_obs)]
+    if rollout.final_mask is not None:
+        legal = legal & rollout.final_mask
     mask = placed(rollout.action_mask[1:], rollout.final_index, legal)[0]
     return mask | ~mask.any(dim=1, keepdim=True)
 

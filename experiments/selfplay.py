@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import checkpoint, distributed, ppo, schedules
+from agents import checkpoint, checks, distributed, ppo, schedules
 from agents.league import RULES, Pool
 from agents.owners import Scripted
 from agents.schedules import Schedule
@@ -63,12 +63,10 @@ class Config(ppo.Config):
         super().__post_init__()
         if not 0 <= self.past_share < 1:
             raise ValueError(f"past_share must lie in 0..1, below 1, got {self.past_share}")
-        schedules.check(self, "horizon", low=0)
+        checks.numbers(self, "horizon", low=0)
+        checks.numbers(self, "opponents snapshot_every pool_size redraw_every rating_games", low=1)
         for knob in self.knobs:
             _knob(knob)
-        for name in ("opponents", "snapshot_every", "pool_size", "redraw_every", "rating_games"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.opponent_rule not in RULES:
             raise ValueError(f"opponent_rule must be one of {', '.join(RULES)}, got {self.opponent_rule!r}")
 

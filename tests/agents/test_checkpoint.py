@@ -89,6 +89,18 @@ def test_what_can_not_be_stored_is_refused_by_path(tmp_path: Path, value: Any) -
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("keys", [{"a/b": 1.0, "a": {"b": 2.0}}, {1: 1.0, "1": 2.0}])
+def test_two_tensors_of_one_path_are_refused(tmp_path: Path, keys: Any) -> None:
+    with pytest.raises(ValueError, match="two tensors of the state have the path"):
+        checkpoint.save(tmp_path / "a", tensors_of(keys))
+    assert not list(tmp_path.iterdir())
+
+
+def tensors_of(tree: Any) -> Any:
+    """The same tree with tensors in place of its numbers."""
+    return {key: tensors_of(value) for key, value in tree.items()} if isinstance(tree, dict) else torch.tensor(tree)
+
+
 def test_damage_is_noticed_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "a"
     checkpoint.save(path, STATE)

@@ -7,7 +7,7 @@ import torch
 
 import envs
 from agents import ppo
-from agents.crowd import by_member
+from agents.crowd import by_member, make_of
 from agents.owners import Owners
 
 FORMS = {
@@ -32,6 +32,18 @@ def policies(form: str, number: int, world: str) -> tuple[list[Any], Any]:
             weight.data.normal_(generator=torch.Generator().manual_seed(seed))
         made.append(policy)
     return made, duels
+
+
+@pytest.mark.parametrize("other", [{"activation": "relu"}, {"precision": "bfloat16"}, {"team_size": 2}])
+def test_policies_that_only_look_alike_do_not_act_together(other: dict[str, Any]) -> None:
+    arena = envs.make_vec("quintet/Arena-v0", 1, num_threads=1)
+    space, layouts = arena.single_observation_space, (arena.action_layout, arena.obs_layout)
+    kinds: dict[str, Any] = {"team_size": 5} if "team_size" in other else {}
+    makes = [
+        make_of(ppo.make_policy(space, arena.single_action_space, ppo.Config(hidden_sizes=(8,), **settings), *layouts))
+        for settings in (kinds, kinds, kinds | other)
+    ]
+    assert makes[0] == makes[1] != makes[2]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -13,11 +13,12 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 import envs
-from agents import checkpoint, ddpg
+from agents import checkpoint, ddpg, dqn, schedules
 from agents.evaluate import evaluate
 from agents.optimizer import flatten_parameters
+from agents.rollout import Collector
 from experiments.algorithms import preset
-from tests.agents.test_ppo import same
+from tests.agents.test_ppo import ACTIONS, Anything, same
 from tests.probe_envs import Probe, sync
 
 
@@ -254,3 +255,33 @@ def test_the_preset_solves_pendulum(seed: int) -> None:
     for _ in ddpg.learn(worlds, config, state):
         pass
     assert evaluate(state.policy, envs.make_vec("quintet/Pendulum-v1", 100), 100, seed=1000).mean >= -200
+
+
+def test_an_actor_s_own_schedule_may_come_to_nothing() -> None:
+    """Where it is 0 the actor rests; only a rate that was never given is the critics'."""
+    own = ddpg.Config(**{**QUICK, "actor_learning_rate": "linear:1e-4:0:0.5", "learning_rate": 1e-3})
+    for config, expected in ((own, 0.0), (ddpg.Config(**{**QUICK, "learning_rate": 1e-3}), 1e-3)):
+        state = ddpg.TrainState(sync(*[Aim] * 8), config)
+        ddpg.set_learning_rates(state, schedules.at(config, 0.75))
+        assert state.actor_optimizer.learning_rate == expected
+        assert state.critic_optimizer.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("module", [ddpg, dqn])
+def test_updates_wait_for_the_first_transition_of_several_steps(module: Any) -> None:
+    space = {ddpg: ACTIONS[2], dqn: ACTIONS[0]}[module]
+    vector = sync(partial(Anything, spaces.Box(-1, 1, (2,)), space))
+    config = module.Config(
+        num_envs=1, n_steps=3, learning_starts=0, train_frequency=1, batch_size=4, buffer_size=50, log_every=1,
+        total_timesteps=5,
+    )  # fmt: skip
+    state = module.TrainState(vector, config)
+    learned = [any("q_value" in name for name in found) for found in module.learn(vector, config, state)]
+    assert learned == [False, False, True, True, True] and state.num_updates == 3
+
+
+def test_boxes_of_whole_numbers_get_the_nearest() -> None:
+    space = spaces.Box(-2, 2, (1,), np.int64)
+    vector = sync(partial(Anything, spaces.Box(-1, 1, (2,)), space))
+    sent = Collector(vector)._to_envs(torch.tensor([[1.6], [-0.4], [9.0]]))
+    assert sent.tolist() == [[2], [0], [2]] and sent.dtype == np.int64

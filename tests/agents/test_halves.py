@@ -94,6 +94,23 @@ def test_every_algorithm_learns_from_halves_and_goes_on(module, name, config):
     assert list(module.learn(again.collector.envs, longer, again))
 
 
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 2)])
+def test_halves_of_several_ranks_have_the_seeds_of_a_whole_batch(monkeypatch, sizes):
+    class Seeded(gymnasium.Env):
+        observation_space, action_space = gymnasium.spaces.Discrete(1000), gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            return seed, {}
+
+    def envs(count):
+        return SyncVectorEnv([Seeded] * count, autoreset_mode=AutoresetMode.SAME_STEP)
+
+    monkeypatch.setattr("agents.distributed.rank", lambda: 2)
+    whole = Collector(envs(sum(sizes)), seed=7)
+    parts = HalvedCollector(HalvedEnvs(*map(envs, sizes)), seed=7).parts
+    assert torch.cat([part.obs for part in parts]).tolist() == whole.obs.tolist()
+
+
 def test_opponents_are_refused():
     collector = make_collector(halved(1, 1))
     with pytest.raises(ValueError, match="have one player a row"):

@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 
 from agents import dqn
+from agents.encoding import Encoder
 from agents.networks import ACTIVATIONS, MLP, Features
 from agents.optimizer import flatten_parameters
 
@@ -66,3 +67,11 @@ def test_bounds_become_one_where_they_are_known() -> None:
 def test_grids_are_not_scaled() -> None:
     one_hot = Features(spaces.Discrete(3), scaled=True)(torch.tensor([2]))
     assert one_hot.tolist() == [[0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.int16])
+def test_bounds_of_other_numbers_are_known_too(dtype: Any) -> None:
+    space = Encoder(spaces.Box(0, 10, (2,), dtype)).space
+    assert Features(space, scaled=True)(torch.tensor([[0.0, 10.0]])).tolist() == [[-1.0, 1.0]]
+    endless = Encoder(spaces.Box(-np.inf, np.inf, (2,), np.float64)).space
+    assert Features(endless, scaled=True)(torch.tensor([[0.0, 10.0]])).tolist() == [[0.0, 10.0]]

@@ -167,7 +167,8 @@ def test_the_learning_rate_falls_to_zero() -> None:
 
 OBSERVATIONS = [
     spaces.Box(0, 255, (3, 40, 40), np.uint8), spaces.Box(0, 255, (40, 44, 3), np.uint8), spaces.Box(-1, 1, (2, 3)),
-    spaces.Discrete(5, start=2), spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), spaces.MultiBinary((2, 3)),
+    spaces.Discrete(5, start=2), spaces.Discrete(5, dtype=np.uint8),  # pyright: ignore
+    spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), spaces.MultiBinary((2, 3)),
     spaces.Tuple((spaces.Discrete(3), spaces.Tuple((spaces.Discrete(2, start=-1),)))),
     spaces.Dict({"place": spaces.Box(-1, 1, (2,)), "kind": spaces.Discrete(3)}),
 ]  # fmt: skip
@@ -202,9 +203,35 @@ def test_any_action(space: spaces.Space) -> None:
     check_one_iteration(OBSERVATIONS[2], space, AutoresetMode.SAME_STEP)
 
 
-def check_one_iteration(observations: spaces.Space, actions: spaces.Space, mode: AutoresetMode) -> None:
+@pytest.mark.parametrize("space", OBSERVATIONS, ids=str)
+def test_only_real_numbers_are_standardised(space: spaces.Space) -> None:
+    """Pictures are divided by 255 and Discretes become one-hot: neither has statistics of its own."""
+    policy = ppo.make_policy(space, ACTIONS[0], ppo.Config(normalize_obs=True, hidden_sizes=(8,)))
+    real = isinstance(space, spaces.Dict) or (isinstance(space, spaces.Box) and space.dtype == np.float32)
+    assert (policy.norm is not None) == real
+    check_one_iteration(space, ACTIONS[0], AutoresetMode.SAME_STEP, normalize_obs=True)
+
+
+def test_an_iteration_of_fake_steps_alone_changes_nothing() -> None:
+    """One step an iteration of an env whose episodes are of one step: every other iteration has nothing to learn."""
+    vector = sync(lambda: Scripted(0, (1,)), mode=AutoresetMode.NEXT_STEP)
+    config = ppo.Config(num_envs=1, num_steps=1, num_minibatches=1, total_timesteps=3, hidden_sizes=(8,), rnd_coef=0.1)
+    state = ppo.TrainState(vector, config)
+    learned = []
+    before = state.optimizer.flat.clone()
+    for metrics in ppo.learn(vector, config, state):
+        assert all(np.isfinite(value) for value in metrics.values())
+        learned.append(not torch.equal(state.optimizer.flat, before))
+        assert learned[-1] == ("losses/value_loss" in metrics)
+        before = state.optimizer.flat.clone()
+    assert learned == [True, False, True, False, True]
+
+
+def check_one_iteration(
+    observations: spaces.Space, actions: spaces.Space, mode: AutoresetMode, **settings: Any
+) -> None:
     envs = sync(*[partial(Anything, observations, actions)] * 2, mode=mode)
-    config = ppo.Config(total_timesteps=1, num_envs=2, num_steps=8, hidden_sizes=(8,), num_minibatches=2)
+    config = ppo.Config(total_timesteps=1, num_envs=2, num_steps=8, hidden_sizes=(8,), num_minibatches=2, **settings)
     metrics = list(ppo.learn(envs, config))
     assert len(metrics) == 1 and all(np.isfinite(value) for value in metrics[0].values())
     assert metrics[0]["charts/episodic_return"] == metrics[0]["charts/episodic_length"] == 3
@@ -213,8 +240,11 @@ def check_one_iteration(observations: spaces.Space, actions: spaces.Space, mode:
 def test_spaces_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="PPO needs"):
         ppo.check_spaces(OBSERVATIONS[2], spaces.Text(3))
-    with pytest.raises(ValueError, match="fixed size"):
-        ppo.check_spaces(spaces.Text(3), ACTIONS[0])
+    with pytest.raises(ValueError, match="one-dimensional MultiDiscrete"):
+        ppo.check_spaces(OBSERVATIONS[2], spaces.MultiDiscrete(np.array([[2, 3], [2, 2]])))
+    for nothing in (spaces.Text(3), spaces.Tuple(())):
+        with pytest.raises(ValueError, match="fixed size"):
+            ppo.check_spaces(nothing, ACTIONS[0])
 
 
 def test_settings_that_do_not_fit() -> None:
@@ -222,6 +252,8 @@ def test_settings_that_do_not_fit() -> None:
         ppo.Config(num_envs=1, num_steps=2, num_minibatches=4)
     with pytest.raises(ValueError, match="gamma"):
         ppo.Config(gamma=1.5)
+    with pytest.raises(ValueError, match="leave one of them out"):
+        ppo.Config(bf16_obs=True, rnd_coef=0.1)
     envs = sync(partial(Scripted, 0, (3,), masks="info"))
     envs.single_action_space = spaces.Discrete(4)
     with pytest.raises(ValueError, match="3 columns"):

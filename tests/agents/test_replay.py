@@ -119,7 +119,7 @@ def test_blocks_that_wrap_round_leave_the_newest_steps(capacity: int) -> None:
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_masks_are_those_of_what_a_step_led_to(mode: AutoresetMode) -> None:
-    """Only where an episode ended and the next one's mask stands in their place is everything legal."""
+    """Also where an episode ended and the next one's first mask is what the next action is chosen by."""
     makers = [partial(Scripted, n, LENGTHS[n], "truncated", masks="info") for n in range(3)]
     collector = Collector(sync(*makers, mode=mode))
     rollout = collector.new_rollout(6)
@@ -129,8 +129,7 @@ def test_masks_are_those_of_what_a_step_led_to(mode: AutoresetMode) -> None:
     ends = rollout.truncated.flatten()[rollout.valid.flatten()]
     assert ends.any() and (replay.store["discounts"][:number] > 0).all()
     for row in range(number):
-        all_legal = bool(ends[row]) and mode != AutoresetMode.NEXT_STEP
-        expected = np.ones(3) if all_legal else mask_of(int(replay.store["next_obs"][row, 2]))
+        expected = mask_of(int(replay.store["next_obs"][row, 2]))
         assert replay.store["next_mask"][row].int().tolist() == expected.tolist()
     assert replay.take(replay.draw(2, torch.Generator())).next_mask is not None
 

@@ -156,3 +156,26 @@ def test_dqn_finds_a_way_by_curiosity_and_not_without(seed: int, coef: float) ->
     for _ in dqn.learn(state.collector.envs, config, state):
         pass
     assert evaluate(state.policy, worlds(4), 4).mean == (coef > 0)
+
+
+def test_steps_that_do_not_count_teach_nothing() -> None:
+    """All worlds end at once, so that a rollout of one step has none that counts."""
+    vector = sync(*[partial(Scripted, 0, (2,))] * 2, mode=AutoresetMode.NEXT_STEP)
+    config = dqn.Config(num_envs=2, rnd_coef=0.3, learning_starts=4, total_timesteps=12, batch_size=4, log_every=4)
+    state = dqn.TrainState(vector, config)
+    for _ in dqn.learn(vector, config, state):
+        pass
+    assert state.num_updates == 1 and state.novelty is not None
+    assert all(value.isfinite().all() for value in state.novelty.learner.state_dict().values())
+
+
+@pytest.mark.parametrize("module", [dqn, ppo])
+def test_horizons_keep_the_last_observations_of_all_episodes(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Horizons of fixed operations, as worlds on a GPU have them, would keep those of truncated ones alone."""
+    monkeypatch.setattr("agents.horizon.fits", lambda collector: True)
+    worlds = envs.make_vec("quintet/CartPole-v1", 4, num_threads=1)
+    state = module.TrainState(worlds, module.Config(num_envs=4, rnd_coef=0.1))
+    rollout = state.collector.new_rollout(64)
+    state.collector.collect(lambda obs, mask, memory, starts: (torch.zeros(4).long(), memory, {}), rollout)
+    assert rollout.terminated.any()
+    assert (rollout.next_obs()[rollout.terminated][:, 2].abs() > 0.2).all(), "the pole has fallen"

@@ -1,5 +1,6 @@
 """The collector against hand-written streams of transitions: each autoreset mode, each ending, each kind of env."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from torch import Tensor
 
 from agents.returns import gae, next_values
-from agents.rollout import Collector, Rollout
+from agents.rollout import Collector, EnvError, Rollout
 from tests.probe_envs import ENDINGS, Drift, Scripted, Verbs, mask_of, reward_of, sync
 
 MODES = list(AutoresetMode)
@@ -180,6 +181,57 @@ def test_masks_belong_to_the_observation_acted_on(mode: AutoresetMode, masks: st
             step = int(rollout.obs[t, n, 2])
             assert rollout.action_mask[t, n].tolist() == mask_of(step).astype(bool).tolist()
     envs.close()
+
+
+class Forgetful(Scripted):
+    """Gives its mask only where `when` says so, by the number of its steps."""
+
+    def __init__(self, number: int, when: Callable[[int], bool]) -> None:
+        super().__init__(number, (9,), masks="info")
+        self.when = when
+
+    def _info(self) -> dict[str, Any]:
+        return super()._info() if self.when(self.steps) else {}
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        (lambda steps: steps != 2, r"env 1 gave no infos\["),
+        (lambda steps: steps == 0, r"env 1 gave no infos\["),
+    ],
+)
+def test_a_mask_that_one_env_forgets_is_missed(when: Callable[[int], bool], message: str) -> None:
+    collector = collector_of(sync(partial(Forgetful, 0, lambda steps: True), partial(Forgetful, 1, when)))
+    with pytest.raises(EnvError, match=message):
+        collector.collect(counting, collector.new_rollout(8, {"double": ((), torch.float32)}))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_masks_come_always_or_never(first: bool) -> None:
+    collector = collector_of(sync(*[partial(Forgetful, 0, lambda steps: (steps == 0) == first)] * 2))
+    with pytest.raises(EnvError, match="at every reset and step, or never"):
+        collector.collect(counting, collector.new_rollout(8, {"double": ((), torch.float32)}))
+
+
+class Scoring(Scripted):
+    """Tells a score at the end of each of its episodes, or of none."""
+
+    def __init__(self, number: int, tells: bool) -> None:
+        super().__init__(number, (3,))
+        self.tells = tells
+
+    def step(self, action: Any) -> Any:
+        *results, infos = super().step(action)
+        return *results, {"episode": {"score": 10.0}} if self.tells and results[2] else infos
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_an_env_tells_of_its_episodes_is_found_in_every_mode(mode: AutoresetMode) -> None:
+    """Also under SAME_STEP, where Gymnasium puts it into "final_info"; who tells nothing does not count as 0."""
+    collector = collector_of(sync(partial(Scoring, 0, True), partial(Scoring, 1, False), mode=mode))
+    collector.collect(counting, collector.new_rollout(9, {"double": ((), torch.float32)}))
+    assert collector.episode_metrics()["charts/episodic_score"] == 10
 
 
 def test_vector_entry_points_and_bounds() -> None:

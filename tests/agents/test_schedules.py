@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agents import schedules
+from agents import checks, schedules
 from agents.schedules import Schedule
 
 
@@ -16,7 +16,7 @@ class Config:
     name: str = "linear:3:4"
 
     def __post_init__(self) -> None:
-        schedules.check(self, "rate share", 0, 1)
+        checks.numbers(self, "rate share", 0, 1)
 
 
 @pytest.mark.parametrize(

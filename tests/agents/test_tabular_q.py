@@ -284,6 +284,25 @@ def test_resumed_training_is_the_same(target, exploration):
     assert second.global_step == whole.global_step == 1600
 
 
+def test_whole_numbers_are_numbers_too():
+    """Of the kind that a preset may write."""
+    policy = make_policy(*FOUR, Config(epsilon_start=1, initial_value=1, rate_decay=1))  # pyright: ignore
+    assert policy.tables.dtype == policy.epsilon.dtype == torch.float32
+    update(policy, transitions([(0, 0, 0.0, 1, True, False)]), Config(learning_rate=0.25))
+    assert policy.table[0].tolist() == [0.75, 1.0]
+
+
+def test_a_saved_state_does_not_change_while_training_goes_on():
+    state = TrainState(envs.make_vec("quintet/GridWorld-v0", 4, level="open"), Config(num_envs=4))
+    learning = learn(state.collector.envs, Config(num_envs=4), state)
+    next(learning)
+    saved = state.state_dict()
+    before = saved["policy"]["tables"].clone()
+    next(learning)
+    assert torch.equal(saved["policy"]["tables"], before)
+    assert not torch.equal(state.policy.tables, before)
+
+
 def test_text_of_a_table():
     """An arrow and a value where something was tried, the letter elsewhere; two layers below each other."""
     table = torch.zeros(4, 4)

@@ -203,3 +203,19 @@ def test_two_tables_overestimate_less() -> None:
         bests[target] = float(policy.tables[0].view(1000, 2, 10)[:, 0, 0].mean())
     assert lefts["q"] > 2 * lefts["double"]
     assert bests["q"] > 0 > bests["double"]
+
+
+@pytest.mark.parametrize("target", ["q", "double", "sarsa", "expected_sarsa"])
+def test_what_was_once_illegal_keeps_its_value_till_it_is_legal_again(target: Any) -> None:
+    """Of a state that two masks are told of: its values stay numbers, and the last mask is what the table shows."""
+    config = Config(target=target, learning_rate=0.5, gamma=0.9)
+    policy = filled(config, TABLE)
+    state: Any = SimpleNamespace(policy=policy, generator=torch.Generator().manual_seed(0))
+    for only in ([True, False], [True, True]):
+        mask = torch.tensor([[only], [only]])
+        rows = [(0, only.count(True) - 1, 1.0, 0, False, False)]
+        rollout = transitions(rows, action_mask=mask, final_index=torch.zeros(0, dtype=torch.int64))
+        tabular_q.update(state, rollout, config)
+        assert policy.tables.isfinite().all()
+        assert (policy.table[0] > -torch.inf).tolist() == only
+    assert float(policy.tables[0, 0, 1]) != 2.0 or float(policy.tables[-1, 0, 1]) != 2.0
