@@ -4,7 +4,7 @@ import numpy as np
 
 from envs.arena import data
 from envs.arena.state import CAST
-from envs.arena.units import coin, distance2, is_structure, team_of, unit_of
+from envs.arena.units import coin, distance2, first_unit, is_structure, team_of, unit_of
 from envs.engine import real, rule, sqrt
 
 NUM_ABILITIES = data.NUM_ABILITIES
@@ -200,6 +200,14 @@ def claim_of(state, params, damage, attacker):
     """Damage first, then the attacker's number within its faction, then a side by chance: 256 numbers a point."""
     side = params.slot_faction[attacker] ^ coin(state)
     return np.int32(damage * 256 + params.slot_rank[attacker] * 4 + side)
+
+
+@rule
+def claimant(state, params, unit):
+    """The slot with the highest claim on a unit's hurt of this tick."""
+    order = state.claim[unit] % 256
+    side = order % 4 ^ coin(state)
+    return first_unit(params, side) + order // 4
 
 
 @rule

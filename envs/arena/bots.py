@@ -23,6 +23,8 @@ from envs.arena.bots_senses import (
     first_hostile,
     health_per_cent,
     home_tower,
+    is_threatened,
+    lane_at,
     nearest_enemy,
     retreat,
     tower_is_busy,
@@ -31,20 +33,19 @@ from envs.arena.bots_senses import (
     walk,
 )  # fmt: skip
 from envs.arena.economy import at_shop, wanted_item
-from envs.arena.state import ATTACK, HOSTILE_ROWS, RECALL, STOP, WARD
+from envs.arena.state import ATTACK, HOSTILE_ROWS, RECALL, STOP, WARD, WARDS
 from envs.arena.units import distance2, first_unit, sign_of, team_of, unit_of
 from envs.engine import real, rule
 
 __all__ = ["EASY", "HARD", "MEDIUM", "think"]
 
 BOSS = data.BOSS
-ALARM_REACH2 = real(10 * 10)
 GANK_TICK, BOSS_TICK = MINUTE, 5 * MINUTE
 EASY_RETREAT, RETREAT_AT, RETURN_AT = 20, 28, 85
 """Per cent of health below which a player goes home, and above which it leaves again."""
 HEAL_AT, DEFEND_AT, REST_AT = 45, 45, 75
 """The same of a hard player: whom nobody disturbs, whose tower is under attack, who is near its fountain anyway."""
-HOME_REACH2 = real(12 * 12)
+HOME_REACH2, WATCHED_REACH2 = real(12 * 12), real(8 * 8)
 
 
 @rule
@@ -120,8 +121,8 @@ def survive(state, params, tables, seat, level):
         if not (level == HARD and worth_diving(state, params, seat)):
             return retreat(state, params, tables, seat)
     enemy = nearest_enemy(state, params, seat)
-    alone = enemy < 0 or state.d2[seat, state.row[seat, enemy]] > ALARM_REACH2
-    alone = alone and tower < 0 and crowd(state, params, seat) == real(0) and can_recall(state, params, seat)
+    alone = not is_threatened(state, params, seat) and tower < 0
+    alone = alone and crowd(state, params, seat) == real(0) and can_recall(state, params, seat)
     if health < RETREAT_AT:
         if enemy >= 0 and self_help(state, params, seat):
             return True
@@ -175,7 +176,8 @@ def errand(state, params, tables, seat):
     if params.lanes == 1:
         return False
     if seat % params.team_size >= 3 and can_ward(state, params, seat) and at_river(state, params, seat):
-        return act(state, seat, WARD, 0, 0)
+        if not is_watched(state, params, seat):
+            return act(state, seat, WARD, 0, 0)
     if boss_is_due(state, params, seat):
         return take_boss(state, params, tables, seat)
     if GANK_TICK <= state.tick < GROUP_TICK and state.lane[seat] == 1:
@@ -195,16 +197,27 @@ def at_river(state, params, seat):
 
 
 @rule
+def is_watched(state, params, seat):
+    """Whether a ward of the own team stands near."""
+    last = first_unit(params, team_of(params, seat)) + params.team_units
+    for ward in range(last - WARDS, last):
+        if state.health[ward] > 0 and state.d2[seat, ward] <= WATCHED_REACH2:
+            return True
+    return False
+
+
+@rule
 def lane_to_gank(state, params, seat):
-    """A side lane on whose own half a weakened enemy hero is in sight, or -1."""
+    """A side lane, seen from the middle one, on whose own half a weakened enemy hero is in sight, or -1."""
     team = team_of(params, seat)
     sign = sign_of(team)
     for row in range(params.team_size):
         target = state.row[seat, row]
         if target >= 0 and health_per_cent(state, target) < 65 and state.d2[seat, target] <= real(24 * 24):
             x, y = sign * state.x[target], sign * state.y[target]
-            if x * params.fountain_x + y * params.fountain_y > real(0):
-                return np.int32(0) if x + y < real(0) else np.int32(2)
+            lane = lane_at(params, team, state.x[target], state.y[target])
+            if lane != 1 and x * params.fountain_x + y * params.fountain_y > real(0):
+                return lane
     return np.int32(-1)
 
 

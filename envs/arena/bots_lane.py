@@ -8,12 +8,14 @@ from envs.arena.actions import can_attack, can_recall
 from envs.arena.bots_senses import (
     HARD,
     SIEGE_REACH2,
+    WARY_REACH2,
     act,
     crowd,
     first_hostile,
     first_own,
     first_siege,
     home_tower,
+    is_threatened,
     is_tower,
     lane_at,
     nearest_enemy,
@@ -99,7 +101,7 @@ def farm(state, params, tables, seat, level):
             healthiest = np.int32(row)
     if healthiest < 0:
         return False
-    if soon and nearest_enemy(state, params, seat) >= 0:
+    if soon and is_threatened(state, params, seat):
         return act(state, seat, STOP, 0, 0)
     return act(state, seat, ATTACK, healthiest, 0)
 
@@ -150,12 +152,10 @@ def siege(state, params, seat, level):
 @rule
 def advance(state, params, tables, seat, level):
     """Walks on along the lane, but waits for creeps where towers are near, and for mates where the enemy's half is."""
-    target = state.row[seat, first_siege(params)]
-    near_tower = target >= 0 and state.d2[seat, target] <= SIEGE_REACH2 and is_tower(params.slot_kind[target])
-    if near_tower and not tower_is_safe(state, params, seat, target, level):
+    if tower_in_the_way(state, params, seat, level):
         return
     if level == HARD and is_ahead_of_creeps(state, params, seat):
-        if state.row[seat, first_hostile(params)] >= 0 or nearest_enemy(state, params, seat) >= 0:
+        if state.row[seat, first_hostile(params)] >= 0 or is_threatened(state, params, seat):
             retreat(state, params, tables, seat)
         return
     hostile = state.row[seat, first_hostile(params)]
@@ -171,6 +171,19 @@ def advance(state, params, tables, seat, level):
     if level == HARD and params.lanes > 1 and is_ahead_of_mates(state, params, seat):
         return
     walk(state, params, tables, seat, state.lane[seat])
+
+
+@rule
+def tower_in_the_way(state, params, seat, level):
+    """Whether a tower of the lane, or of the ancient, is near whose fire can't be borne now: creeps are to go first."""
+    for row in range(first_siege(params), first_siege(params) + SIEGE_ROWS):
+        unit = state.row[seat, row]
+        if unit >= 0 and state.d2[seat, unit] <= WARY_REACH2 and is_tower(params.slot_kind[unit]):
+            lane = params.slot_lane[unit]
+            on_the_way = lane < 0 or lane == params.lanes - 1 - state.lane[seat]
+            if on_the_way and not tower_is_safe(state, params, seat, unit, level):
+                return True
+    return False
 
 
 @rule

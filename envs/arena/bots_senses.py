@@ -15,6 +15,10 @@ TOWER_1, TOWER_4 = data.TOWER_1, data.TOWER_4
 TOWER_REACH2 = real(7.4 * 7.4)
 """A tower's reach, squared, and a little more."""
 SIEGE_REACH2 = real(9.5 * 9.5)
+WARY_REACH2 = real(8.2 * 8.2)
+"""From here on a player waits for creeps to go first under a tower on its way."""
+ALARM_REACH2 = real(10 * 10)
+"""Nearer than this an enemy hero counts."""
 LANE_WIDTH = real(14)
 """Of the middle lane's stripe of the map: |x + y| within it."""
 CROWD_REACH2 = real(5.5 * 5.5)
@@ -105,6 +109,13 @@ def home_tower(state, params, seat):
     """The slot of the nearest own structure if it is a tower, or -1."""
     unit = state.row[seat, first_siege(params) + SIEGE_ROWS]
     return unit if unit >= 0 and is_tower(params.slot_kind[unit]) else np.int32(-1)
+
+
+@rule
+def is_threatened(state, params, seat):
+    """Whether an enemy hero in sight is near."""
+    row = nearest_enemy(state, params, seat)
+    return row >= 0 and state.d2[seat, state.row[seat, row]] <= ALARM_REACH2
 
 
 @rule

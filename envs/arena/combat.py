@@ -3,17 +3,15 @@
 import numpy as np
 
 from envs.arena import data
-from envs.arena.abilities import wound
-from envs.arena.economy import at_shop, income
-from envs.arena.state import ATTACK, GROUP, LOOK_PERIOD
-from envs.arena.units import distance2, first_unit, is_structure, num_units, pick, seat_of, unit_of
+from envs.arena.abilities import claimant, wound
+from envs.arena.economy import at_shop, earn
+from envs.arena.state import ATTACK, BEASTS_A_CAMP, GROUP, LOOK_PERIOD
+from envs.arena.units import distance2, first_unit, is_structure, is_wild, num_units, pick, seat_of, unit_of
 from envs.engine import real, rule, sqrt
 
-HERO, BEAST, BOSS = data.HERO, data.BEAST, data.BOSS
+HERO, BEAST = data.HERO, data.BEAST
 PULSE, NUM_ABILITIES = data.PULSE, data.NUM_ABILITIES
 PROVOKED_TICKS = 10
-PROVOKED_REACH2 = real(30)
-"""Creeps turn on a provoking hero within this squared distance."""
 LEASH2 = real(40)
 """Beasts give up this far from home, squared."""
 FAR = real(1e9)
@@ -50,8 +48,7 @@ def pulse(state, params, index):
         if state.burn_ticks[index] == 0:
             state.burn[index] = np.int32(0)
     if state.tick % PULSE == 0:
-        kind = params.slot_kind[index]
-        if (kind == BEAST or kind == BOSS) and state.target[index] < 0:
+        if is_wild(params.slot_kind[index]) and state.target[index] < 0:
             gain = state.max_health[index] // 20
             state.health[index] = min(state.health[index] + gain, state.max_health[index])
 
@@ -64,7 +61,7 @@ def pulse_hero(state, params, index):
         state.cooldown[index, ability] = max(state.cooldown[index, ability] - 1, 0)
     state.provoked[index] = max(state.provoked[index] - 1, 0)
     if state.tick % PULSE == 0:
-        income(state, params, index)
+        earn(state, index, params.gold_pulse)
         if state.health[unit] > 0:
             regenerate(state, params, index, unit)
 
@@ -93,8 +90,11 @@ def aim(state, params, index):
         if state.action[seat, 0] == ATTACK and state.stun[index] == 0:
             chosen = state.row[seat, state.action[seat, 1]]
         state.target[index] = chosen
-    elif params.kind_chase[kind] > real(0) and not keeps_target(state, params, index):
-        state.target[index] = np.int32(-1)
+    elif params.kind_chase[kind] > real(0):
+        if not keeps_target(state, params, index):
+            state.target[index] = np.int32(-1)
+        if is_astray(state, index) or not minds(state, params, index, state.foe[index]):
+            state.foe[index] = np.int32(-1)
 
 
 @rule
@@ -109,8 +109,7 @@ def look_out(state, params, index):
     unit = first_unit(params, faction) + rank
     kind = params.slot_kind[unit]
     if state.health[unit] > 0 and params.kind_chase[kind] > real(0):
-        wild = kind == BEAST or kind == BOSS
-        state.target[unit] = provoker(state, params, unit) if wild else prey(state, params, unit, kind)
+        state.target[unit] = provoker(state, params, unit) if is_wild(kind) else prey(state, params, unit, kind)
 
 
 @rule
@@ -121,54 +120,54 @@ def watches(count):
 
 @rule
 def keeps_target(state, params, unit):
-    """Whether its target lives, can be hurt and is near enough."""
+    """Whether its target lives and is near enough."""
     target = state.target[unit]
     if target < 0 or state.health[target] <= 0:
         return False
-    chase = params.kind_chase[params.slot_kind[unit]]
-    return distance2(state, unit, target) <= chase * chase
+    return distance2(state, unit, target) <= chase2(params, params.slot_kind[unit])
+
+
+@rule
+def chase2(params, kind):
+    """How far a unit of a kind minds an enemy, squared; neutrals twice as far, once they are hurt."""
+    reach = params.kind_chase[kind]
+    return real(4) * reach * reach if is_wild(kind) else reach * reach
+
+
+@rule
+def is_astray(state, unit):
+    """Whether a neutral is too far from its home to fight on."""
+    dx, dy = state.x[unit] - state.home_x[unit], state.y[unit] - state.home_y[unit]
+    return dx * dx + dy * dy > LEASH2
+
+
+@rule
+def minds(state, params, unit, foe):
+    """Whether a hero who hurt a neutral or one of its camp lives and is near enough to fight."""
+    return foe >= 0 and state.health[foe] > 0 and distance2(state, unit, foe) <= chase2(params, params.slot_kind[unit])
 
 
 @rule
 def provoker(state, params, unit):
-    """The nearest hero who attacks this neutral's camp, or the one it fights already, while it is near its home."""
-    dx, dy = state.x[unit] - state.home_x[unit], state.y[unit] - state.home_y[unit]
-    if dx * dx + dy * dy > LEASH2:
-        return np.int32(-1)
+    """The nearest hero of those who last hurt a neutral of this one's camp, while it is near its home; or -1."""
     best, nearest = np.int32(-1), FAR
-    side = params.slot_faction[unit] & 1
-    chase = params.kind_chase[params.slot_kind[unit]]
-    for turn in range(2):
-        team = side ^ turn
-        for rank in range(params.team_size):
-            hero = first_unit(params, team) + rank
-            if state.health[hero] > 0:
-                d2 = distance2(state, unit, hero)
-                seat = team * params.team_size + rank
-                aims = state.target[unit] == hero or attacks_camp(state, params, seat, unit)
-                if aims and d2 < nearest and d2 <= real(4) * chase * chase:
-                    best, nearest = np.int32(hero), d2
-    return best
-
-
-@rule
-def attacks_camp(state, params, seat, unit):
-    """Whether a hero's action is an attack on a neutral of the unit's camp."""
-    if state.action[seat, 0] != ATTACK:
-        return False
-    victim = state.row[seat, state.action[seat, 1]]
-    if victim < 0 or params.slot_faction[victim] != params.slot_faction[unit]:
-        return False
-    return params.slot_lane[victim] == params.slot_lane[unit]
+    first, count = np.int32(unit), 1
+    if params.slot_kind[unit] == BEAST:
+        first, count = np.int32(unit - params.slot_rank[unit] % BEASTS_A_CAMP), BEASTS_A_CAMP
+    for other in range(first, first + count):
+        foe = state.foe[other]
+        if minds(state, params, unit, foe) and distance2(state, unit, foe) < nearest:
+            best, nearest = foe, distance2(state, unit, foe)
+    return np.int32(-1) if is_astray(state, unit) else best
 
 
 @rule
 def prey(state, params, unit, kind):
-    """The target of a creep or tower: a provoking hero near, else whom it fights, else the nearest, creeps first."""
+    """The target of a creep or tower: a provoking hero near, else whom it fights, else the nearest; a tower's creeps
+    before heroes, a creep's both before structures."""
     enemy = 1 - params.slot_faction[unit]
     first = first_unit(params, enemy)
-    chase = params.kind_chase[kind]
-    limit = chase * chase
+    limit = chase2(params, kind)
     tower = is_structure(kind)
     current = state.target[unit]
     provoking = provoking_hero(state, params, unit, enemy, limit)
@@ -201,7 +200,7 @@ def prey(state, params, unit, kind):
 
 @rule
 def provoking_hero(state, params, unit, enemy, limit):
-    """The nearest enemy hero who lately hurt a hero, or -1."""
+    """The nearest enemy hero who lately attacked a hero, or -1; spells provoke nobody."""
     best, nearest = np.int32(-1), limit
     for rank in range(params.team_size):
         if state.provoked[enemy * params.team_size + rank] > 0:
@@ -292,8 +291,14 @@ def blow(state, params, attacker, victim):
 
 
 @rule
+def surest_blow(state, params, attacker, victim):
+    """The damage that one attack does at least, after armour."""
+    return np.int32(max(blow(state, params, attacker, victim) * LEAST_LUCK // 100, 1))
+
+
+@rule
 def endure(state, params, index):
-    """Takes this tick's hurt off shield and health; marks death."""
+    """Takes this tick's hurt off shield and health; marks death, and whom a neutral turns on."""
     hurt = state.hurt[index]
     if hurt <= 0 or state.health[index] <= 0:
         return
@@ -302,5 +307,10 @@ def endure(state, params, index):
     state.health[index] = max(state.health[index] - (hurt - held), 0)
     if state.health[index] == 0:
         state.died[index] = np.int32(1)
-    if params.slot_kind[index] == HERO:
+    kind = params.slot_kind[index]
+    if kind == HERO:
         state.recall[seat_of(params, index)] = np.int32(0)
+    elif is_wild(kind):
+        by = claimant(state, params, index)
+        if params.slot_kind[by] == HERO:
+            state.foe[index] = np.int32(by)

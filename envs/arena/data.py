@@ -17,7 +17,6 @@ PULSE = 5
 
 FOE, FRIEND, SELF, SPOT, AROUND = range(5)
 """What an ability is aimed at: an enemy, an ally, its owner, the spot where an enemy stands, all around its owner."""
-AIMS = ("an enemy", "an ally", "oneself", "the spot where an enemy stands", "all around oneself")
 
 NUM_ABILITIES, ULTIMATE = 4, 3
 """Abilities of a hero; the last is the ultimate."""
@@ -37,7 +36,7 @@ class Hero(NamedTuple):
     armor: int
     reach: float
     period: int
-    """Ticks from attack to attack."""
+    """Ticks from attack to attack; one that shoots waits until the last shot has landed, too."""
     speed: float
     """Cells a tick."""
     shot_speed: float
@@ -48,7 +47,7 @@ class Hero(NamedTuple):
     build: tuple[str, ...]
     """The order in which the shop's script buys."""
     skills: str
-    """The ability learnt at each level, by number."""
+    """The ability learnt at each level, by number; the ultimate at levels 4, 8 and 12."""
 
 
 class Ability(NamedTuple):
@@ -69,6 +68,7 @@ class Ability(NamedTuple):
     burn: int = 0
     """Damage a pulse, while it lasts."""
     stun: int = 0
+    """Ticks, of which the one in which it takes effect is the first, as of a slow."""
     slow: int = 0
     lasts: int = 0
     """Ticks that a shield or a burn lasts."""
@@ -112,7 +112,8 @@ class Kind(NamedTuple):
     speed: float = 0
     shot_speed: float = 0
     chase: float = 0
-    """Cells within which it turns on an enemy; beyond its reach it walks there."""
+    """Cells within which it turns on an enemy; beyond its reach it walks there. Neutrals turn on whoever hurts them or
+    one of their camp, from twice as far."""
     gold: int = 0
     """To the hero of the last hit."""
     team_gold: int = 0
@@ -128,15 +129,15 @@ class Kind(NamedTuple):
 
 HEROES = (
     Hero("archer", 440, 42, 180, 16, 46, 5, 2, 5.5, 6, 0.58, 1.6, 2, 1,
-         ("boots", "blade", "greatsword", "greatsword", "plate", "greatsword"), "012031120222"),
+         ("boots", "blade", "greatsword", "greatsword", "plate", "greatsword"), "012301132023"),
     Hero("mage", 430, 38, 300, 30, 40, 3, 1, 5.0, 7, 0.57, 1.4, 2, 4,
-         ("boots", "tome", "staff", "staff", "vest", "plate"), "010301010311"),
+         ("boots", "tome", "staff", "staff", "vest", "plate"), "010301031123"),
     Hero("guard", 600, 60, 200, 16, 52, 5, 4, 1.4, 7, 0.60, 0.0, 4, 2,
-         ("boots", "vest", "plate", "blade", "plate", "greatsword"), "012031102022"),
+         ("boots", "vest", "plate", "blade", "plate", "greatsword"), "012301130203"),
     Hero("healer", 470, 42, 280, 26, 44, 4, 2, 4.8, 7, 0.58, 1.5, 2, 4,
-         ("boots", "charm", "tome", "vest", "staff", "plate"), "012031012012"),
+         ("boots", "charm", "tome", "vest", "staff", "plate"), "012301031203"),
     Hero("rogue", 500, 50, 200, 18, 52, 5, 3, 1.4, 6, 0.64, 0.0, 3, 2,
-         ("boots", "blade", "vest", "greatsword", "greatsword", "plate"), "102131102022"),
+         ("boots", "blade", "vest", "greatsword", "greatsword", "plate"), "102311130203"),
 )  # fmt: skip
 
 ABILITIES = (
@@ -187,12 +188,11 @@ KINDS = (
     Kind("barracks", 1000, 0, 10, 0, 5, 3, team_gold=80, worth=6),
     Kind("ancient", 2400, 0, 12, 0, 5, 5, worth=5),
     Kind("camp beast", 340, 24, 2, 1.4, 6, 2, 0.5, chase=3, gold=34, xp=44, health_growth=12, damage_growth=1),
-    Kind("boss", 2200, 90, 6, 2.5, 6, 3, 0, chase=3, gold=100, team_gold=130, xp=400, health_growth=90,
+    Kind("boss", 2200, 90, 6, 7, 6, 4, 0, 1.6, chase=3.5, gold=100, team_gold=130, xp=400, health_growth=90,
          damage_growth=4),
     Kind("ward", 30, 0, 0, 0, 5, 4, gold=30, xp=10),
 )  # fmt: skip
 (HERO, MELEE, RANGED, TOWER_1, TOWER_2, TOWER_3, TOWER_4, BARRACKS, ANCIENT, BEAST, BOSS, WARD) = range(len(KINDS))
-TIERS = 4
 
 
 def columns(rows: tuple[Any, ...], prefix: str) -> dict[str, np.ndarray]:

@@ -132,21 +132,29 @@ def _card(canvas: "Canvas", scene: Scene, seat: int, top: float, width: float, h
     color, alive = TEAM_COLORS[seat // scene.team_size], bool(scene.health[unit] > 0)
     canvas.rectangle((0, top), (width, top + height), CARD, radius=5)
     canvas.rectangle((0, top), (4, top + height), color, radius=2)
+    known, level = scene.knows(seat), scene.level_of(seat)
     canvas.circle((26, middle), 17, color if alive else SLATE)
-    hero_symbol(canvas, int(state.hero[seat]), (26, middle), 15, WHITE if alive else MUTED)
+    if level:
+        hero_symbol(canvas, int(state.hero[seat]), (26, middle), 15, WHITE if alive else MUTED)
     canvas.circle((40, middle + 12), 8, INK)
-    canvas.text(str(int(state.level[seat])), (40, middle + 12), 15, WHITE, align="center")
-    canvas.text(data.HEROES[int(state.hero[seat])].name, (54, top + 13), 20, TEXT if alive else FAINT)
+    canvas.text(str(level or "?"), (40, middle + 12), 15, WHITE, align="center")
+    name = data.HEROES[int(state.hero[seat])].name if level else "not seen yet"
+    canvas.text(name, (54, top + 13), 20, TEXT if alive and level else FAINT)
     _condition(canvas, scene, seat, unit, top)
     _abilities(canvas, scene, seat, (ABILITY_X, middle))
     texts = (
         f"{int(state.kills[seat])} / {int(state.deaths[seat])} / {int(state.assists[seat])}",
-        str(int(state.last_hits[seat])),
-        f"{int(state.net_worth[seat]) / 1000:.1f}k" if scene.team in (-1, seat // scene.team_size) else "?",
+        str(int(state.last_hits[seat])) if known else "?",
+        _thousands(int(state.net_worth[seat])) if scene.team in (-1, seat // scene.team_size) else "?",
     )
     for (_, x), words, ink in zip(COLUMNS, texts, (TEXT, TEXT, GOLD), strict=True):
         canvas.text(words, (x, middle), 19, ink, align="center")
-    _items(canvas, np.asarray(state.items[seat]), width, middle)
+    if known:
+        _items(canvas, np.asarray(state.items[seat]), width, middle)
+
+
+def _thousands(gold: int) -> str:
+    return f"{gold / 1000:.1f}k" if gold >= 1000 else str(gold)
 
 
 def _condition(canvas: "Canvas", scene: Scene, seat: int, unit: int, top: float) -> None:

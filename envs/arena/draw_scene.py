@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from envs.arena import data
+from envs.arena.state import LOOK_LEVEL
 from envs.engine.colors import BLUE, ORANGE, VIOLET, Color
 
 TEAM_COLORS: tuple[Color, Color, Color, Color] = (BLUE, ORANGE, VIOLET, VIOLET)
@@ -85,6 +86,12 @@ class Scene:
     def knows(self, seat: int) -> bool:
         """Whether the team knows how a seat's hero is: its own, or one in sight."""
         return self.team < 0 or seat // self.team_size == self.team or bool(self.shown[self.unit(seat)])
+
+    def level_of(self, seat: int) -> int:
+        """The level of a seat's hero, or what the team last saw of it; 0: it has never seen him."""
+        if self.knows(seat):
+            return int(self.state.level[seat])
+        return round(float(self.state.known_look[seat, LOOK_LEVEL]) * data.MAX_LEVEL)
 
     def health_of(self, unit: int) -> float:
         """The share of its health that the team knows of."""

@@ -3,7 +3,18 @@
 import numpy as np
 
 from envs.arena import data
-from envs.arena.state import BUY, LEARN, MIRROR, NUM_ITEMS, RANDOM
+from envs.arena.state import (
+    BUY,
+    LEARN,
+    LOOK_HEALTH,
+    LOOK_HERO,
+    LOOK_MANA,
+    LOOK_POINTS,
+    LOOK_STUN,
+    MIRROR,
+    NUM_ITEMS,
+    RANDOM,
+)  # fmt: skip
 from envs.arena.units import clear_unit, pick, sign_of, team_of, unit_of
 from envs.engine import real, rule
 
@@ -27,8 +38,6 @@ def reset_hero(state, params, index):
         state.cooldown[index, ability] = np.int32(0)
     for item in range(NUM_ITEMS):
         state.items[index, item] = np.int32(0)
-    for enemy in range(params.team_size):
-        state.hit_tick[index, enemy] = np.int32(-1000)
     state.num_items[index] = np.int32(0)
     state.lane[index] = lane_of(params, index)
     state.level[index] = params.start_level
@@ -91,6 +100,8 @@ def return_hero(state, params, seat):
     state.home_y[unit] = state.y[unit]
     state.health[unit] = state.max_health[unit]
     state.mana[seat] = state.max_mana[seat]
+    for enemy in range(params.team_size):
+        state.hit_tick[seat, enemy] = np.int32(-1000)
     state.recall[seat] = np.int32(0)
     state.held[seat] = np.int32(-1)
     state.provoked[seat] = np.int32(0)
@@ -223,6 +234,7 @@ def grow(state, params, index):
         state.respawn[index] -= np.int32(1)
         if state.respawn[index] == 0:
             return_hero(state, params, index)
+            tell_return(state, index, unit)
     while state.level[index] < MAX_LEVEL and state.xp[index] >= params.level_xp[state.level[index] + 1]:
         state.level[index] += np.int32(1)
         state.points[index] += np.int32(1)
@@ -234,6 +246,20 @@ def grow(state, params, index):
     if changed:
         refresh(state, params, index)
     state.net_worth[index] = state.gold[index] + state.spent[index]
+
+
+@rule
+def tell_return(state, seat, unit):
+    """The enemy, who sees that a dead hero lives again, knows that he stands at his fountain, sound and free."""
+    state.known_x[seat] = state.x[unit]
+    state.known_y[seat] = state.y[unit]
+    known = state.known_look
+    if known[seat, LOOK_HEALTH] > real(0):
+        known[seat, LOOK_POINTS] /= known[seat, LOOK_HEALTH]
+        known[seat, LOOK_HEALTH] = real(1)
+        known[seat, LOOK_MANA] = real(1)
+    for number in range(LOOK_STUN, LOOK_HERO):
+        known[seat, number] = real(0)
 
 
 @rule
@@ -251,12 +277,6 @@ def spend(state, params, seat):
         return False
     buy(state, params, seat, item)
     return True
-
-
-@rule
-def income(state, params, seat):
-    """A pulse's gold, and nothing else."""
-    earn(state, seat, params.gold_pulse)
 
 
 @rule

@@ -146,6 +146,10 @@ def _check(rows: list[str]) -> None:
             raise ValueError(f"map: {text.count(letter)} {what} ({letter}); each team needs one")
     if not set(text) & set(LANES):
         raise ValueError("map: no lane; mark one with the letters t, m or b")
+    if "A" not in text and set(text) & set("234R"):
+        raise ValueError("map: towers of later tiers or barracks (2 3 4 R) guard an ancient (A), and there is none")
+    if "4" in text and "3" not in text:
+        raise ValueError("map: fourth towers (4) open when a third tower (3) falls, and there is none")
     if text.count("B") not in (0, 2):
         raise ValueError(f"map: {text.count('B')} pits (B); there must be none or two")
 

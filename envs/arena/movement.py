@@ -17,6 +17,7 @@ SLOWED = real(0.55)
 SLACK = real(0.95)
 """A chase ends well within reach."""
 LEAP_STEP = real(0.5)
+CELL, HALF = real(1), real(0.5)
 
 
 @rule
@@ -106,15 +107,24 @@ def slide(state, params, tables, unit):
     """The wanted step; where a wall is in the way, its part along the wall."""
     faction = params.slot_faction[unit]
     x, y = state.x[unit] + state.vx[unit], state.y[unit] + state.vy[unit]
-    if is_free(params, tables, faction, x, y):
+    if is_free(params, tables, faction, x, y) and not jumps_wall(state, params, tables, unit):
         state.x[unit] = x
         state.y[unit] = y
-    elif is_free(params, tables, faction, x, state.y[unit]):
+    elif abs(state.vx[unit]) <= CELL and is_free(params, tables, faction, x, state.y[unit]):
         state.x[unit] = x
-    elif is_free(params, tables, faction, state.x[unit], y):
+    elif abs(state.vy[unit]) <= CELL and is_free(params, tables, faction, state.x[unit], y):
         state.y[unit] = y
     if params.slot_kind[unit] == HERO:
         turn_to_go(state, params, unit)
+
+
+@rule
+def jumps_wall(state, params, tables, unit):
+    """Whether a step longer than a cell leads over a wall."""
+    vx, vy = state.vx[unit], state.vy[unit]
+    if abs(vx) <= CELL and abs(vy) <= CELL:
+        return False
+    return not is_free(params, tables, params.slot_faction[unit], state.x[unit] + vx * HALF, state.y[unit] + vy * HALF)
 
 
 @rule

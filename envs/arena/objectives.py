@@ -3,6 +3,7 @@
 import numpy as np
 
 from envs.arena import data
+from envs.arena.abilities import claimant
 from envs.arena.economy import earn
 from envs.arena.state import (
     ASSIST,
@@ -16,11 +17,12 @@ from envs.arena.state import (
     KILLED,
     LAST_HIT,
 )  # fmt: skip
-from envs.arena.units import coin, distance2, first_unit, is_creep, is_structure, seat_of, unit_of
+from envs.arena.units import distance2, first_unit, is_creep, is_structure, seat_of, unit_of
 from envs.arena.waves import note
 from envs.engine import real, rule
 
 HERO, BEAST, BOSS, WARD = data.HERO, data.BEAST, data.BOSS, data.WARD
+MAX_LEVEL = data.MAX_LEVEL
 CREDIT_TICKS = 50
 """A hero who hurt another no longer ago than this has a part in his death."""
 DENIED_SHARE = 2
@@ -30,10 +32,14 @@ MIGHT_TICKS = 450
 
 @rule
 def count_dead(state, params, index):
-    """How many of a group of units died this tick; mostly none, which spares `settle_deaths` the question."""
+    """How many of a group of units died this tick, which mostly spares `settle_deaths` the question; and what the group
+    shot at units that died misses whoever comes to life in their slots."""
     state.dead[index] = np.int32(0)
     for unit in range(index * GROUP, min((index + 1) * GROUP, params.units)):
         state.dead[index] += state.died[unit]
+        victim = state.shot_victim[unit]
+        if victim >= 0 and state.died[victim] != 0:
+            state.shot_victim[unit] = np.int32(-1)
 
 
 @rule
@@ -51,19 +57,11 @@ def settle_deaths(state, params):
 def settle(state, params, unit):
     """What one death brings."""
     kind = params.slot_kind[unit]
-    killer = killer_of(state, params, unit)
+    killer = claimant(state, params, unit)
     if kind == HERO:
         hero_died(state, params, unit, killer)
     else:
         unit_died(state, params, unit, kind, killer)
-
-
-@rule
-def killer_of(state, params, unit):
-    """The slot with the highest claim on a death."""
-    order = state.claim[unit] % 256
-    side = order % 4 ^ coin(state)
-    return first_unit(params, side) + order // 4
 
 
 @rule
@@ -109,7 +107,8 @@ def boss_died(state, params, unit, team):
 
 @rule
 def share_xp(state, params, unit, team, xp):
-    """Divides experience among a team's living heroes near a death; what does not divide is lost."""
+    """Divides experience among a team's living heroes near a death; what does not divide is lost, as is the share of
+    one at the highest level."""
     near = np.int32(0)
     reach2 = params.share_reach * params.share_reach
     for rank in range(params.team_size):
@@ -121,7 +120,8 @@ def share_xp(state, params, unit, team, xp):
     for rank in range(params.team_size):
         hero = first_unit(params, team) + rank
         if state.health[hero] > 0 and distance2(state, hero, unit) <= reach2:
-            state.xp[team * params.team_size + rank] += xp // near
+            seat = team * params.team_size + rank
+            state.xp[seat] += xp // near if state.level[seat] < MAX_LEVEL else 0
 
 
 @rule

@@ -13,6 +13,7 @@ import numpy as np
 from envs.arena import data
 from envs.arena.abilities import can_cast
 from envs.arena.actions import can_go
+from envs.arena.combat import surest_blow
 from envs.arena.economy import at_shop, wanted_item
 from envs.arena.map import ARRIVED
 from envs.arena.movement import UNIT_X, UNIT_Y
@@ -256,7 +257,7 @@ def describe_world(state, params, index):
     team, news = index, state.news
     own, enemy = first_unit(params, team) + params.team_size, first_unit(params, 1 - team) + params.team_size
     core = params.core - params.team_size
-    news[team, 0] = real(state.tick) / real(max(params.max_episode_steps, 1))
+    news[team, 0] = real(state.tick) / real(params.max_episode_steps) if params.max_episode_steps > 0 else real(0)
     news[team, 1] = real(state.team_kills[team]) * TENTH
     news[team, 2] = real(state.team_kills[1 - team]) * TENTH
     news[team, 5] = health_share(state, own + core)
@@ -284,7 +285,7 @@ def describe_structures(state, params, team, own, enemy):
         if params.slot_kind[own + i] == BARRACKS:
             lane = params.slot_lane[own + i]
             news[team, 13 + lane] = flag(state.health[own + i] > 0)
-            news[team, 18 - lane] = flag(state.health[enemy + i] > 0)
+            news[team, 15 + params.lanes - lane] = flag(state.health[enemy + i] > 0)
 
 
 @rule
@@ -322,7 +323,7 @@ def observe_self(state, params, tables, seat, obs):
     obs[at + 5] = real(state.gold[seat]) * GOLD
     item = wanted_item(state, params, seat)
     obs[at + 6] = real(max(params.item_cost[item] - state.gold[seat], 0)) * GOLD if item >= 0 else real(0)
-    obs[at + 7] = real(state.wait[unit]) * TENTH
+    obs[at + 7] = real(max(state.wait[unit], state.shot_ticks[unit])) * TENTH
     obs[at + 8] = real(state.burn[unit]) * DAMAGE
     obs[at + 9] = real(state.recall[seat]) / real(params.recall_ticks)
     obs[at + 10] = real(state.respawn[seat]) * SECONDS_30
@@ -379,7 +380,7 @@ def observe_enemy(state, params, seat, other, obs, at):
     obs[at + 1] = flag(visible)
     place(state, params, seat, state.known_x[other], state.known_y[other], obs, at + 2)
     obs[at + 5] = flag(visible and state.target[unit] == me)
-    obs[at + 6] = flag(visible and state.health[unit] <= state.damage[me])
+    obs[at + 6] = flag(visible and state.health[unit] <= surest_blow(state, params, me, unit))
     obs[at + 7] = min(real(state.tick - state.known_tick[other]) * SECONDS_30, real(1))
     obs[at + 8] = real(state.respawn[other]) * SECONDS_30
     for i in range(LOOK):
@@ -427,7 +428,7 @@ def observe_units(state, params, seat, index, obs):
     obs[at] = real(1)
     place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
     obs[at + 4] = flag(state.target[unit] == me)
-    obs[at + 5] = flag(state.health[unit] <= state.damage[me])
+    obs[at + 5] = flag(state.health[unit] <= surest_blow(state, params, me, unit))
     obs[at + 6] = health_share(state, unit)
     obs[at + 7] = real(state.health[unit]) * HEALTH
     for i in range(TRAITS):

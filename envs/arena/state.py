@@ -46,7 +46,7 @@ WEIGHTS = (5.0, 5.0, 1.0, -0.6, 0.0, -1.0, -0.16, 0.15, 0.006, 0.0006, 0.002, 2.
     len(TERMS)
 )
 
-KILLED, FELL, BOSS_SLAIN, WARDED, BOUGHT, LEVELLED, CAST_SPELL = range(1, 8)
+KILLED, FELL, BOSS_SLAIN, WARDED = range(1, 5)
 """Events: (tick, what, unit, other unit or number)."""
 
 
@@ -114,6 +114,7 @@ def state_dtype(size: Size) -> np.dtype:
         ("speed", real, u),
         ("period", i32, u),
         ("target", i32, u),  # slot, or -1
+        ("foe", i32, u),  # of neutrals: slot of the hero who hurt it last, or -1
         ("wait", i32, u),  # ticks until it may attack
         ("shot_victim", i32, u),
         ("shot_ticks", i32, u),  # until what it shot lands; 0: nothing flies
@@ -215,8 +216,10 @@ def state_dtype(size: Size) -> np.dtype:
     return np.dtype(fields, align=True)
 
 
-LOOK = 12 + len(data.HEROES)
-"""Numbers that describe a hero beside where it is; see observe.py."""
+LOOK_HEALTH, LOOK_POINTS, LOOK_MANA, LOOK_LEVEL, LOOK_STUN, LOOK_HERO = 0, 1, 2, 3, 8, 12
+LOOK = LOOK_HERO + len(data.HEROES)
+"""Numbers that describe a hero beside where it is (see `observe.describe_hero`); some of their places: its share of
+health, the points, its share of mana, its level, the first of what holds it for the moment, which hero it is."""
 NEWS = 19
 """Numbers that describe the world to a team; see observe.py."""
 TRAITS = 4
@@ -242,8 +245,6 @@ def params_dtype(size: Size) -> np.dtype:
         ("half_height", real),
         ("fountain_x", real),
         ("fountain_y", real),
-        ("pit_x", real),
-        ("pit_y", real),
         ("lane_name", i32, (3,)),  # 0 top, 1 middle, 2 bottom of the map's lanes
         ("slot_kind", i32, slots),
         ("slot_faction", i32, slots),  # 0, 1 the teams, 2, 3 the halves' neutrals
@@ -300,8 +301,6 @@ def params_row(map: Map, size: Size) -> np.ndarray:
     row["width"], row["height"] = map.width, map.height
     row["half_width"], row["half_height"] = map.width / 2, map.height / 2
     row["fountain_x"], row["fountain_y"] = map.fountain
-    if map.pit:
-        row["pit_x"], row["pit_y"] = map.pit
     row["lane_name"][0, : size.lanes] = map.lanes
     row["core"] = size.team_size + max(range(size.structures), key=lambda i: map.structures[i].kind)
     _slots(row, map, size)
@@ -336,7 +335,7 @@ def partners(params: np.ndarray) -> np.ndarray:
 
 
 PLACES = ("x", "y", "vx", "vy", "home_x", "home_y", "facing_x", "facing_y", "spell_x", "spell_y", "known_x", "known_y")
-SLOT_NUMBERS = ("target", "shot_victim", "burner", "spell_victim", "row", "held", "living", "front", "sighted")
+SLOT_NUMBERS = ("target", "foe", "shot_victim", "burner", "spell_victim", "row", "held", "living", "front", "sighted")
 
 
 def mirror(records: np.ndarray, params: np.ndarray) -> np.ndarray:

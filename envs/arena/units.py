@@ -4,7 +4,7 @@ import numpy as np
 
 from envs.arena import data
 from envs.arena.map import WALL
-from envs.engine import randint, real, rule, uniform
+from envs.engine import randint, real, rule
 
 DRAWS = 64
 """Streams that a unit has for its random numbers."""
@@ -56,12 +56,6 @@ def sign_of(faction):
 def coin(state):
     """0 or 1, by chance once a game: settles ties between the teams, and changes sides in the turned world."""
     return np.int32(1) if state.salt[0] > state.salt[1] else np.int32(0)
-
-
-@rule
-def chance(state, params, unit, draw):
-    """A real in [0, 1) for a unit: draw number `draw` (below `DRAWS`) of this tick."""
-    return uniform(state, stream_of(state, params, unit, draw))
 
 
 @rule
@@ -122,6 +116,12 @@ def is_structure(kind):
 def is_creep(kind):
     """Melee and ranged."""
     return kind == data.MELEE or kind == data.RANGED
+
+
+@rule
+def is_wild(kind):
+    """Neutrals that fight: beasts of a camp and the boss."""
+    return kind == data.BEAST or kind == data.BOSS
 
 
 @rule
@@ -188,6 +188,7 @@ def clear_unit(state, unit):
     state.vx[unit] = real(0)
     state.vy[unit] = real(0)
     state.target[unit] = np.int32(-1)
+    state.foe[unit] = np.int32(-1)
     state.wait[unit] = np.int32(0)
     state.shot_victim[unit] = np.int32(-1)
     state.shot_ticks[unit] = np.int32(0)
@@ -226,7 +227,7 @@ def raise_unit(state, params, unit, x, y):
 
 @rule
 def reset_units(state, params, index):
-    """Every slot at the start of a game: structures stand, neutrals wait for their time, heroes come in economy.py."""
+    """Every slot at the start of a game: structures stand, the boss waits for its time, heroes come in economy.py."""
     kind = params.slot_kind[index]
     raise_unit(state, params, index, params.slot_x[index], params.slot_y[index])
     if is_creep(kind) or kind == WARD or kind == data.BOSS:

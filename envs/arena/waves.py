@@ -20,7 +20,8 @@ SPACING = real(0.7)
 def count_time(state, params):
     """Waves and ward stocks of both teams; the boss's pit."""
     state.wave_due = np.int32(0)
-    if state.tick >= params.first_wave and (state.tick - params.first_wave) % params.wave_period == 0:
+    since = state.tick - max(params.first_wave, 1)
+    if since >= 0 and since % params.wave_period == 0:
         state.waves += np.int32(1)
         state.wave_due = np.int32(1)
     if state.tick % params.ward_period == 0:

@@ -84,15 +84,16 @@ def arena(
         team_spirit: 0..1: how much of a hero's reward is its team's mean.
         shopping: "script": heroes at the fountain buy by their build; "policy": the action has verbs to buy.
         leveling: "script": skills by the hero's order; "policy": the action has verbs to learn.
-        minutes: of game time until the engine truncates.
+        minutes: of game time until the engine truncates; 0: never.
         randomize: how far units' numbers vary from world to world, a share of each (`envs.arena.randomize`).
         head_start: levels above `start_level` that heroes start with at most, drawn for each world.
         frame_skip: ticks of 0.2 s that a step plays with the same action, which keeps its target; scripted players
-            act in each of them. (`set_params(hold=4)`: steps of a tick, of which every fourth takes a new action.)
-        tunables: any other number of `params` by name, e.g. `reward_win=10.0` or `first_wave=0`.
+            act in each of them. (`set_params(hold=4)` is for a caller who steps a tick and gives the same action four
+            times: its target is kept, whatever row it is in.)
+        tunables: numbers of `params` by name: `reward_win=10.0`, `first_wave=1` and the others of `TUNABLES`.
 
     Raises:
-        ValueError: an unknown map, level, hero or tunable.
+        ValueError: an unknown map, level, hero or tunable, or one that has no such value.
     """
     return _world("Arena", load_map(map), 5, locals())
 
@@ -123,13 +124,15 @@ def duel(
         team_spirit: has no effect with one hero a team.
         shopping: as `arena`'s.
         leveling: as `arena`'s.
-        minutes: of game time until the engine truncates.
+        minutes: of game time until the engine truncates; 0: never.
+        randomize: as `arena`'s.
+        head_start: as `arena`'s.
         frame_skip: as `arena`'s.
         kills_to_win: kills that end the game; 0: only the tower does.
-        tunables: any other number of `params` by name.
+        tunables: as `arena`'s.
 
     Raises:
-        ValueError: an unknown map, level, hero or tunable.
+        ValueError: an unknown map, level, hero or tunable, or one that has no such value.
     """
     return _world("Duel", load_map(map), 1, locals())
 
@@ -233,26 +236,41 @@ def _step(size: Size) -> list[Any]:
     ]  # fmt: skip
 
 
+TUNABLES = {
+    "first_wave": 5 * SECOND, "wave_period": 25 * SECOND, "camp_period": MINUTE, "boss_period": 3 * MINUTE,
+    "ward_period": MINUTE, "respawn_base": 4 * SECOND, "respawn_level": 2 * SECOND, "recall_ticks": 4 * SECOND,
+    "shop_reach": 4.5, "share_reach": 9.0, "start_gold": 350, "start_level": 1, "gold_pulse": 1, "kill_gold": 130,
+    "kill_gold_level": 15, "assist_gold": 50, "kill_xp": 60, "kill_xp_level": 25, "zero_sum": 1.0,
+    "fade": 0.6 ** (1 / (10 * MINUTE)),
+    **{f"reward_{term}": weight for term, weight in zip(TERMS, WEIGHTS, strict=True)},
+}  # fmt: skip
+"""Numbers of `params` that options set by name: ticks, cells, gold, experience, weights of the reward."""
+BOUNDS = {
+    "wave_period": (1, np.inf), "camp_period": (1, np.inf), "boss_period": (1, np.inf), "ward_period": (1, np.inf),
+    "first_wave": (0, np.inf), "respawn_base": (1, np.inf), "respawn_level": (0, np.inf), "recall_ticks": (1, np.inf),
+    "start_level": (1, data.MAX_LEVEL), "start_gold": (0, np.inf), "gold_pulse": (0, np.inf), "zero_sum": (0, 1),
+    "team_spirit": (0, 1), "fade": (0, 1), "kills_to_win": (0, np.inf), "hold": (1, np.inf),
+}  # fmt: skip
+"""What numbers of `params` must lie within."""
+
+
 def _params(map: Map, size: Size, options: dict[str, Any]) -> np.ndarray:
     row = params_row(map, size)
-    fixed = {
-        "first_wave": 5 * SECOND, "wave_period": 25 * SECOND, "camp_period": MINUTE, "boss_period": 3 * MINUTE,
-        "ward_period": MINUTE, "respawn_base": 4 * SECOND, "respawn_level": 2 * SECOND, "recall_ticks": 4 * SECOND,
-        "shop_reach": 4.5, "share_reach": 9.0, "start_gold": 350, "start_level": 1, "gold_pulse": 1, "kill_gold": 130,
-        "kill_gold_level": 15, "assist_gold": 50, "kill_xp": 60, "kill_xp_level": 25, "zero_sum": 1.0,
-        "fade": 0.6 ** (1 / (10 * MINUTE)),
-    }  # fmt: skip
-    fixed |= {f"reward_{term}": weight for term, weight in zip(TERMS, WEIGHTS, strict=True)}
-    fixed |= {"kills_to_win": options.get("kills_to_win", 0), "team_spirit": options["team_spirit"]}
+    given = TUNABLES | {"kills_to_win": options.get("kills_to_win", 0), "team_spirit": options["team_spirit"]}
     for name, value in options["tunables"].items():
-        if name not in fixed:
-            raise ValueError(f"no option or tunable {name!r}{did_you_mean(name, [*options, *fixed])}")
-        fixed[name] = value
-    for name, value in fixed.items():
+        if name not in given:
+            raise ValueError(f"no option or tunable {name!r}{did_you_mean(name, [*options, *given])}")
+        given[name] = value
+    for name, value in given.items():
+        if isinstance(value, str) or not np.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value!r}")
         row[name] = value
+    if not (options["minutes"] == 0 or round(options["minutes"] * MINUTE) >= 1):
+        raise ValueError(f"minutes must be 0, for no limit, or a tick (1/{MINUTE}) or more; got {options['minutes']}")
     row["auto_shop"] = _by_script("shopping", options["shopping"])
     row["auto_learn"] = _by_script("leveling", options["leveling"])
     row["hold"] = options["frame_skip"]
+    _check_bounds(row)
     levels = np.arange(data.MAX_LEVEL + 1)
     row["level_xp"] = np.maximum(levels - 1, 0) * 90 + np.maximum(levels - 1, 0) * np.maximum(levels - 2, 0) * 28
     row["lineup"], row["heroes"] = _lineup(options["lineup"], size.team_size)
@@ -297,11 +315,8 @@ def _validate(state: np.ndarray, params: np.ndarray, built: np.ndarray) -> None:
     for name in FIXED_TABLES:
         if not (params[name] == built[name][0]).all():
             raise ValueError(f"params.{name} is given by the map and the tables; it can't be changed in a built world")
-    for name, least in (("hold", 1), ("wave_period", 1), ("ward_period", 1), ("recall_ticks", 1)):
-        if (params[name] < least).any():
-            raise ValueError(f"params.{name} must be {least} or more, got {params[name].min()}")
+    _check_bounds(params)
     _within("params.heroes", params["heroes"], 0, len(data.HEROES))
-    _within("params.start_level", params["start_level"], 1, data.MAX_LEVEL + 1)
     size = built[0]
     for name in SLOT_NUMBERS:
         _within(name, state[name], -1, int(size["units"]))
@@ -316,6 +331,14 @@ def _validate(state: np.ndarray, params: np.ndarray, built: np.ndarray) -> None:
     for name, half in (("x", size["half_width"]), ("y", size["half_height"])):
         if not (np.abs(state[name]) < half).all():
             raise ValueError(f"the saved state has {name} outside the map, which reaches from {-half} to {half}")
+
+
+def _check_bounds(params: np.ndarray) -> None:
+    for name, (low, high) in BOUNDS.items():
+        values = params[name]
+        if not ((low <= values) & (values <= high)).all():
+            rule = f"lie in {low}..{high}" if high < np.inf else f"be {low} or more"
+            raise ValueError(f"{name} must {rule}, got {values.min()}..{values.max()}")
 
 
 def _within(name: str, values: np.ndarray, low: int, high: int) -> None:
