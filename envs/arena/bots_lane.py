@@ -18,7 +18,6 @@ from envs.arena.bots_senses import (
     is_threatened,
     is_tower,
     lane_at,
-    nearest_enemy,
     pace_on,
     progress,
     retreat,
@@ -40,6 +39,8 @@ PLAN_PERIOD = 20
 STEP_IN = real(1.6)
 """Cells beyond its reach within which a player steps up to a creep."""
 TOGETHER2 = real(13 * 13)
+FAR_BEHIND = real(50)
+"""Of the 200 that a lane is long."""
 
 
 @rule
@@ -151,8 +152,11 @@ def siege(state, params, seat, level):
 
 @rule
 def advance(state, params, tables, seat, level):
-    """Walks on along the lane, but waits for creeps where towers are near, and for mates where the enemy's half is."""
-    if tower_in_the_way(state, params, seat, level):
+    """Walks on along the lane, but waits for creeps where towers are near, and for mates in the enemy's half."""
+    tower = tower_in_the_way(state, params, seat, level)
+    if tower >= 0:
+        if state.open[tower] == 0 or is_left_alone(state, params, seat):
+            turn_back(state, params, tables, seat)
         return
     if level == HARD and is_ahead_of_creeps(state, params, seat):
         if state.row[seat, first_hostile(params)] >= 0 or is_threatened(state, params, seat):
@@ -175,15 +179,32 @@ def advance(state, params, tables, seat, level):
 
 @rule
 def tower_in_the_way(state, params, seat, level):
-    """Whether a tower of the lane, or of the ancient, is near whose fire can't be borne now: creeps are to go first."""
+    """The slot of a tower of the lane, or of the ancient, near, whose fire can't be borne before creeps come; or -1."""
     for row in range(first_siege(params), first_siege(params) + SIEGE_ROWS):
         unit = state.row[seat, row]
         if unit >= 0 and state.d2[seat, unit] <= WARY_REACH2 and is_tower(params.slot_kind[unit]):
             lane = params.slot_lane[unit]
             on_the_way = lane < 0 or lane == params.lanes - 1 - state.lane[seat]
             if on_the_way and not tower_is_safe(state, params, seat, unit, level):
-                return True
-    return False
+                return unit
+    return np.int32(-1)
+
+
+@rule
+def is_left_alone(state, params, seat):
+    """Whether a hero's lane is fought over far behind it, so that no creeps will come soon."""
+    team = team_of(params, seat)
+    where = progress(state, params, team, unit_of(params, seat))
+    return lane_front(state, params, team, state.lane[seat]) < where - FAR_BEHIND
+
+
+@rule
+def turn_back(state, params, tables, seat):
+    """Home from behind the enemy's lines, where no creeps come: at once where nobody is near, else step by step."""
+    alone = not is_threatened(state, params, seat) and crowd(state, params, seat) == real(0)
+    if alone and can_recall(state, params, seat):
+        return act(state, seat, RECALL, 0, 0)
+    return retreat(state, params, tables, seat)
 
 
 @rule
@@ -255,10 +276,7 @@ def change_lane(state, params, tables, seat):
         return False
     if lane_at(params, team, state.x[unit], state.y[unit]) == state.lane[seat]:
         return False
-    enemy = nearest_enemy(state, params, seat)
-    if enemy < 0 and crowd(state, params, seat) == real(0) and can_recall(state, params, seat):
-        return act(state, seat, RECALL, 0, 0)
-    return retreat(state, params, tables, seat)
+    return turn_back(state, params, tables, seat)
 
 
 @rule

@@ -168,3 +168,45 @@ def test_wilsons_interval_is_the_textbooks() -> None:
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=5e-4)
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=5e-4)
     assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=5e-4)
+
+
+def watched(control: int, worlds: int, ticks: int) -> WorldVectorEnv:
+    env = envs.make_vec("quintet/Arena-v0", worlds, seed=3, num_threads=1, seats="all")
+    env.set_control(np.full(env.num_seats, control))
+    env.reset()
+    for _ in range(ticks):
+        env.step(np.zeros((env.num_envs, 3), np.int64))
+    return env
+
+
+@pytest.mark.parametrize(("control", "most"), [(EASY, 600), (HARD, 600)])
+def test_nobody_stands_still_for_minutes(control: int, most: int) -> None:
+    """Ticks that a living hero stays where he is, away from his fountain (a tower of another lane once held him)."""
+    env = watched(control, 12, 0)
+    state = env.state
+    heroes = np.flatnonzero(env.params[0].slot_kind == data.HERO)
+    still, longest, before = np.zeros((12, 10)), 0.0, np.zeros((2, 12, 10))
+    for _ in range(3000):
+        env.step(np.zeros((env.num_envs, 3), np.int64))
+        place = np.stack([state["x"][:, heroes], state["y"][:, heroes]])
+        home = np.stack([state["home_x"][:, heroes], state["home_y"][:, heroes]])
+        away = np.hypot(*(place - home)) > 5
+        still = np.where((place == before).all(0) & away & (state["health"][:, heroes] > 0), still + 1, 0)
+        longest, before = max(longest, still.max()), place
+    assert longest < most
+
+
+def test_wards_are_spread() -> None:
+    env = watched(HARD, 48, 3000)
+    state, params = env.state, env.params[0]
+    wards = np.flatnonzero(params.slot_kind == data.WARD).reshape(2, -1)
+    apart = []
+    for world in range(48):
+        for team in wards:
+            alive = [unit for unit in team if state["health"][world, unit] > 0]
+            apart += [
+                float(np.hypot(*(state[axis][world, one] - state[axis][world, other] for axis in ("x", "y"))))
+                for i, one in enumerate(alive)
+                for other in alive[:i]
+            ]
+    assert len(apart) > 10 and np.mean(np.array(apart) < 4) < 0.2
