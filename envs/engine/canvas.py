@@ -43,6 +43,8 @@ class Canvas:
             there are several, is up to the renderer.
     """
 
+    _windows = 0
+
     def __init__(self, size: tuple[int, int], window: str | None = None, fps: int = 30) -> None:
         pygame.font.init()
         self.size, self.fps = size, fps
@@ -55,6 +57,7 @@ class Canvas:
         self._clock = pygame.time.Clock()
         if window is not None:
             pygame.display.init()
+            Canvas._windows += 1
             self._screen = pygame.display.set_mode(size)
             pygame.display.set_caption(window)
         self.view(0, size[1], size[0], 0)
@@ -252,8 +255,10 @@ class Canvas:
     def close(self) -> None:
         """Closes the window, if there is one."""
         if self._screen is not None:
-            pygame.display.quit()
             self._screen = None
+            Canvas._windows -= 1
+            if not Canvas._windows:  # pygame has one window, which another canvas may show
+                pygame.display.quit()
 
 
 def _around(spots: Sequence[Point], reach: float) -> Any:

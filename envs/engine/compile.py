@@ -6,6 +6,7 @@ read, the record types, the engine's template, how it compiles, and the versions
 a miss; nothing else is.
 """
 
+import dis
 import hashlib
 import importlib.util
 import os
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -88,8 +90,8 @@ def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any])
 def cache_folder() -> Path:
     """Where compiled worlds are kept: $QUINTET_CACHE_DIR, else $XDG_CACHE_HOME/quintet, else ~/.cache/quintet."""
     if chosen := os.environ.get("QUINTET_CACHE_DIR"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quintet"
+        return Path(os.path.expanduser(chosen))
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "quintet"
 
 
 def driver_file(name: str, digest: str, source: str) -> tuple[Path, bool]:
@@ -100,7 +102,7 @@ def driver_file(name: str, digest: str, source: str) -> tuple[Path, bool]:
         (folder / "__pycache__").mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as handle:
             handle.write(source)
-        if path.exists():
+        if path.exists() and path.read_text() == source:
             os.unlink(handle.name)
         else:
             os.replace(handle.name, path)
@@ -120,8 +122,9 @@ def driver_file(name: str, digest: str, source: str) -> tuple[Path, bool]:
 
 
 def _prune(newest: Path) -> None:
-    name = newest.name.rsplit("-", 1)[0]
-    drivers = sorted(newest.parent.glob(f"{name}-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    name, digest = newest.name.rsplit("-", 1)
+    own = newest.parent.glob(f"{name}-{'[0-9a-f]' * len(digest)}")
+    drivers = sorted(own, key=lambda folder: folder.stat().st_mtime, reverse=True)
     for old in drivers[KEPT_DRIVERS:]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -139,15 +142,21 @@ def fingerprint(world: World, source: str, rules: dict[str, Rule]) -> str:
     digest.update(repr([(name, param_records(world)[name][0].item()) for name in world.fixed]).encode())
     digest.update(repr([(name, table.dtype.descr) for name, table in world.tables.items()]).encode())
     digest.update(repr((world.observation_space.dtype, world.observation_space.shape)).encode())
-    seen: set[int] = set()
+    seen: set[Any] = set()
     for value in (*rules.values(), *constants(world).values()):
         for piece in _pieces(value, seen):
             digest.update(piece)
     return digest.hexdigest()[:16]
 
 
-def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
-    """The bytes that tell a global apart: of a function its code and, in turn, the globals it reads."""
+TOLD_APART = FunctionType | int | float | tuple | list | Enum | type | np.generic | np.ndarray | ModuleType
+"""What of a module is compiled into a rule that reads it."""
+
+
+def _pieces(value: Any, seen: set[Any], names: tuple[str, ...] = ()) -> Iterator[bytes]:
+    """The bytes that tell a global apart: of a function its code and, in turn, the globals it reads; `names` are what
+    the code that reads it says.
+    """
     function = plain(value)
     if isinstance(function, FunctionType):
         if id(function) in seen:
@@ -156,36 +165,53 @@ def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
         yield from _function_pieces(function, seen)
     elif isinstance(value, np.ndarray):
         yield repr((value.dtype.descr, value.shape)).encode() + value.tobytes()
+    elif isinstance(value, tuple | list):
+        yield f"{type(value).__name__} of {len(value)}".encode()
+        for one in value:
+            yield from _pieces(one, seen, names)
     elif isinstance(value, type):
         yield f"{value.__module__}.{value.__qualname__} {getattr(value, '_fields', '')} {_members(value)}".encode()
-    elif not isinstance(value, ModuleType):
+    elif isinstance(value, Enum):
+        yield f"{type(value).__qualname__}.{value.name} {value.value!r}".encode()
+    elif isinstance(value, ModuleType):
+        yield from _module_pieces(value, seen, names)
+    else:
         yield f"{type(value).__name__} {value!r}".encode()
 
 
 def _members(value: type) -> str:
-    return repr([(k, int(v)) for k, v in getattr(value, "__members__", {}).items()])
+    return repr([(name, member.value) for name, member in getattr(value, "__members__", {}).items()])
 
 
-def _function_pieces(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
+def _module_pieces(module: ModuleType, seen: set[Any], names: tuple[str, ...]) -> Iterator[bytes]:
+    """What code that names these reads of a module, and of the modules in it; NumPy's and numba's version is enough."""
+    if module.__name__.split(".")[0] in ("numpy", "numba", "math") or (id(module), names) in seen:
+        return
+    seen.add((id(module), names))
+    for name in names:
+        member: Any = getattr(module, name, None)
+        if isinstance(plain(member), TOLD_APART):
+            yield name.encode()
+            yield from _pieces(member, seen, names)
+
+
+def _function_pieces(function: FunctionType, seen: set[Any]) -> Iterator[bytes]:
     yield from _code_pieces(function.__code__)
     yield repr(function.__defaults__).encode()
+    names = tuple(sorted(_names(function.__code__)))
     for cell in function.__closure__ or ():
-        yield from _pieces(cell.cell_contents, seen)
-    names = sorted(_names(function.__code__))
+        yield from _pieces(cell.cell_contents, seen, names)
+    called = {one.argval for one in dis.get_instructions(function) if one.opname == "LOAD_GLOBAL"}
+    if "print" in called - function.__globals__.keys():
+        raise ValueError(f"the rule {function.__name__} prints, which compiled rules can't; use QUINTET_DEBUG=1")
     for name in names:
         if name not in function.__globals__:
             continue
         value = function.__globals__[name]
+        if plain(value) is function and name in called:
+            raise ValueError(f"the rule {function.__name__} calls itself, which compiled rules can't; use a loop")
         yield name.encode()
-        yield from _pieces(value, seen)
-        if isinstance(value, ModuleType):
-            for attribute in names:
-                member = getattr(value, attribute, None)
-                if member is not None and isinstance(
-                    plain(member), FunctionType | int | float | np.generic | np.ndarray
-                ):
-                    yield attribute.encode()
-                    yield from _pieces(member, seen)
+        yield from _pieces(value, seen, names)
 
 
 def _names(code: CodeType) -> set[str]:

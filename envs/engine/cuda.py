@@ -6,6 +6,7 @@ that a game is the same, byte by byte, as on a CPU.
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from envs.engine.rules import Rule, World, param_records
 NEEDED = "numba-cuda, which the extra brings: pip install 'quintet[cuda]'"
 
 _LOADED: dict[str, Any] = {}
+_ONE_AT_A_TIME = threading.RLock()
 
 if not hasattr(np, "row_stack"):  # NumPy 2.5 has dropped what numba-cuda 0.30 names when it loads
     np.row_stack = np.vstack  # pyright: ignore
@@ -167,10 +169,11 @@ def as_on_the_cpu(compile_ir: Callable[..., bytes] = compile_ir) -> Iterator[Non
     from numba.cuda.cudadrv import nvvm
     from numba.cuda.np import arrayobj  # pyright: ignore[reportMissingImports]
 
-    usual = nvvm.compile_ir
-    nvvm.compile_ir = compile_ir
-    try:
-        with from_the_front(arrayobj):
-            yield
-    finally:
-        nvvm.compile_ir = usual
+    with _ONE_AT_A_TIME:
+        usual = nvvm.compile_ir
+        nvvm.compile_ir = compile_ir
+        try:
+            with from_the_front(arrayobj):
+                yield
+        finally:
+            nvvm.compile_ir = usual

@@ -128,7 +128,7 @@ def drive(records, params_rows, {tables_}seats, mode, problem, {results}):
             rewards[row + k] += state.reward[{seat_of_row}]
         ticks += 1
         playing = playing and ticks < params.frame_skip and (state.terminated | state.truncated) == 0
-    done = here and mode != RESET and not starts and (state.terminated | state.truncated) != 0
+    done = plays and (state.terminated | state.truncated) != 0
     thread = own if here and mode != RESET else IDLE
     for k in mine(thread, {num_rows}):
         if not plays:

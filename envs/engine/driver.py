@@ -108,10 +108,10 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
         state = records[world]
         params = {params_row}
         row = world * {num_rows}
-        starts = False
+        plays, starts = state.ended == PLAYING, False
         for k in range({num_rows}):
             rewards[row + k] = real(0)
-        if state.ended == PLAYING:
+        if plays:
             for k in range({num_rows}):
                 seat = {seat_of_row}
                 {take_action}
@@ -127,7 +127,7 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
             for seat in range({num_seats}):
                 state.reward[seat] = real(0)
             {clear_terms_in_tick}
-        done = not starts and (state.terminated | state.truncated) != 0
+        done = plays and (state.terminated | state.truncated) != 0
         for k in range({num_rows}):
             terminated[row + k] = not starts and state.terminated != 0
             truncated[row + k] = not starts and state.truncated != 0

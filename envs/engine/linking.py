@@ -13,6 +13,8 @@ from typing import Any
 from llvmlite.binding import Linkage
 from numba.core import event, registry, types
 from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaError
 from numba.np import arrayobj
 
 APART = ("params", "tables", "obs", "mask")
@@ -108,10 +110,13 @@ def in_one_piece(entry: Any) -> Any:
     compile_entry = entry.compile
 
     def compile(argument_types: Any) -> Any:
-        listener = Compiled()
-        with _linked_but(entry.py_func.__qualname__), event.install_listener("numba:compile", listener):
+        listener, name = Compiled(), entry.py_func.__qualname__
+        # under numba's own lock: functions of other threads, too, wait until it is as usual again
+        with global_compiler_lock, _linked_but(name), event.install_listener("numba:compile", listener):
             try:
                 return compile_entry(argument_types)
+            except (NumbaError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(_why(error)) from error
             finally:
                 for dispatcher in listener.dispatchers:
                     if dispatcher is not entry:
@@ -120,6 +125,21 @@ def in_one_piece(entry: Any) -> Any:
 
     entry.compile = compile
     return entry
+
+
+def _why(error: Exception) -> str:
+    """What stands in the way of compiling rules, and where, of all that numba says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    places = [line for line in lines if line.startswith("File ") and "driver.py" not in line]
+    what = (
+        f"a record has no field {error}"
+        if isinstance(error, KeyError)
+        else next(
+            (line for line in lines if not line.startswith(("Failed in", "During", "File ", "^"))), type(error).__name__
+        )
+    )
+    where = f" ({places[-1].rstrip(':')})" if places else ""
+    return f"the rules can't be compiled: {what}{where}; with QUINTET_DEBUG=1 they are ordinary Python and say more"
 
 
 @contextmanager

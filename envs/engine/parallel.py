@@ -1,8 +1,10 @@
 """One world with all its seats as a PettingZoo `ParallelEnv`: a batch of one without autoreset."""
 
+import copy
 from typing import Any
 
 import numpy as np
+from gymnasium.error import ResetNeeded
 
 from envs.engine.rules import World
 from envs.engine.single import row_info
@@ -22,6 +24,8 @@ class WorldParallelEnv(ParallelEnv):
     """
 
     def __init__(self, world: World, seed: int = 0, render_mode: str | None = None) -> None:
+        if render_mode not in (None, "human", "rgb_array"):
+            raise ValueError(f'render_mode must be "human" or "rgb_array", got {render_mode!r}')
         self.worlds = NumpyVectorEnv(
             world, 1, seed=seed, num_threads=1, autoreset_mode="Disabled", render_mode=render_mode
         )
@@ -29,8 +33,8 @@ class WorldParallelEnv(ParallelEnv):
         self.metadata = {**self.worlds.metadata, "name": world.name}
         self.possible_agents = [f"seat_{seat}" for seat in range(world.num_seats)]
         self.agents: list[str] = []
-        self.observation_spaces = dict.fromkeys(self.possible_agents, world.observation_space)
-        self.action_spaces = dict.fromkeys(self.possible_agents, world.action_space)
+        self.observation_spaces = {agent: copy.deepcopy(world.observation_space) for agent in self.possible_agents}
+        self.action_spaces = {agent: copy.deepcopy(world.action_space) for agent in self.possible_agents}
 
     def observation_space(self, agent: str) -> Any:
         """One seat's, the same object at each call."""
@@ -54,11 +58,18 @@ class WorldParallelEnv(ParallelEnv):
         """One tick of all seats; after the last tick of an episode `agents` is empty.
 
         Raises:
+            ResetNeeded: the episode has ended, or none has begun.
             ValueError: an agent has no action, or one outside its space; nothing has stepped then.
         """
+        if not self.agents:
+            raise ResetNeeded("no episode is under way: call reset() before step()")
         if missing := [agent for agent in self.agents if agent not in actions]:
             raise ValueError(f"no action for {missing}: give one for each of env.agents")
-        rows = np.stack([np.asarray(actions[agent]) for agent in self.possible_agents])
+        shape = self.worlds.single_action_space.shape
+        rows = {agent: np.asarray(actions[agent]) for agent in self.possible_agents}
+        if wrong := [agent for agent, row in rows.items() if row.shape != shape]:
+            raise ValueError(f"actions must have the shape {shape}, that of {wrong[0]} has {rows[wrong[0]].shape}")
+        rows = np.stack(list(rows.values()))
         obs, rewards, terminated, truncated, infos = self.worlds.step(rows)
         if terminated[0] or truncated[0]:
             self.agents = []

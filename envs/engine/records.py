@@ -124,8 +124,16 @@ class Records:
         self._validate(records.numpy().view(self.state.dtype), params.numpy().view(self.params.dtype))
         self._state_bytes.copy_(records)
         self._param_bytes.copy_(params)
-        self.begun = True
+        self.begun = bool((self.state["episode"] >= 0).all())
         self.push()
+
+    def take_over(self, other: "Records") -> None:
+        """Becomes what records of the same world are."""
+        for own, theirs in zip(self.buffers, other.buffers, strict=True):
+            own.copy_(theirs)
+        self.pull()
+        self._param_bytes.copy_(self.buffers[1])
+        self.begun = other.begun
 
     def _validate(self, state: np.ndarray, params: np.ndarray) -> None:
         """An index out of range in compiled code could write anywhere."""
@@ -133,6 +141,12 @@ class Records:
         for name, high in {"param": len(params) - 1, "control": levels, "next_control": levels}.items():
             if state[name].min() < 0 or state[name].max() > high:
                 raise ValueError(f"the saved state has {name} outside 0..{high}; it is damaged")
+        absent = sorted(set(range(self.world.num_seats)) - set(self.seats))
+        if levels and (state["next_control"][:, absent] == 0).any():
+            raise ValueError(
+                f"in the saved state the caller plays some of the seats {absent}, of which this env has no rows; make "
+                "it with the seats that it was saved with"
+            )
         for name in self.world.fixed:
             if (params[name] != self.params[name][0]).any():
                 raise ValueError(f"params.{name} is fixed when a world is built; it can't be changed")

@@ -6,6 +6,7 @@ worlds: it compiles the rules, batches them, seeds, resets, truncates, keeps sta
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -42,6 +43,13 @@ ENGINE_FIELDS = [
 ARGUMENTS = ("state", "params", "tables", "index", "part", "seat", "obs", "mask")
 """What the driver gives rules by name. In every rule these names mean these things and nothing else: compiled code
 rests on a row, the tunables and the tables lying apart from the state."""
+GIVEN = {
+    "reset": ("state", "params", "tables", "index", "part"),
+    "step": ("state", "params", "tables", "index", "part"),
+    "observe": ARGUMENTS[:-1],
+    "mask": ("state", "params", "tables", "seat", "mask"),
+}
+"""Which of them the rules of each part may ask for."""
 INFO_KEYS = ("r", "l", "t", "episode", "action_mask", "reward_terms", "final_obs", "final_info")
 """What infos hold already, so no statistic has such a name."""
 
@@ -176,20 +184,24 @@ class World:
 
     def __post_init__(self) -> None:
         self._check_state()
+        self._check_params()
         self._check_fixed()
         self._check_scripted()
         self._check_statistics()
         self._check_reward_terms()
         self._check_spaces()
         for part in ("reset", "step", "observe"):
-            for function, *_ in phases(getattr(self, part)):
-                self._check_arguments(part, function)
+            self._check_phases(part, getattr(self, part))
         if self.mask is not None:
             self._check_arguments("mask", self.mask)
             if self.action_layout is None:
                 object.__setattr__(self, "action_layout", default_layout(self.action_space))
+        if self.action_layout is not None:
+            self._check_layout(self.action_layout)
 
     def _check_state(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise ValueError(f"a world's name is of letters, digits, '_', '.' and '-', got {self.name!r}")
         if self.state.names is None:
             raise ValueError(f"{self.name}: state must be a structured dtype with named fields, got {self.state}")
         if taken := sorted(set(self.state.names) & set(ENGINE_FIELDS)):
@@ -201,8 +213,45 @@ class World:
         if self.frame_skip < 1:
             raise ValueError(f"{self.name}: frame_skip must be at least 1, got {self.frame_skip}")
         for key, table in self.tables.items():
+            if not (key.isidentifier() and key[0] != "_"):
+                raise ValueError(f"{self.name}: tables are read as tables.NAME, so {key!r} can't be one; rename it")
             if table.ndim != 1:
                 raise ValueError(f"{self.name}: table {key!r} must be flat, got shape {table.shape}; use .ravel()")
+
+    def _check_params(self) -> None:
+        rows = self.params
+        if rows is not None and (rows.ndim != 1 or not len(rows) or not rows.dtype.names):
+            raise ValueError(
+                f"{self.name}: params must be one or more rows of a structured dtype, got {rows.dtype} "
+                f"{list(rows.shape)}; write np.array([(...)], dtype)"
+            )
+        of = {"state": self.state, **{f"table {name}": table.dtype for name, table in self.tables.items()}}
+        for what, dtype in (of | ({} if rows is None else {"params": rows.dtype})).items():
+            taken = sorted(set(dtype.names or ()) & (set(dir(np.record)) | {"max_episode_steps", "frame_skip"}))
+            if taken:
+                raise ValueError(f"{self.name}: {what} has fields {taken}, which NumPy or the engine owns; rename them")
+
+    def _check_phases(self, part: str, declared: Any) -> None:
+        for phase in [declared] if callable(declared) else declared:
+            function, *counts = phase if isinstance(phase, tuple) else (phase,)
+            if not callable(function) or not all(isinstance(n, int | np.integer) and n >= 1 for n in counts):
+                raise ValueError(
+                    f"{self.name}: {part} must be a rule or a list of rules, (rule, extent) and (rule, extent, parts) "
+                    f"with counts of 1 or more; got {phase!r}"
+                )
+            self._check_arguments(part, function)
+
+    def _check_layout(self, layout: "ActionLayout") -> None:
+        """A mask's columns that are not those of the actions would be written and read beside it."""
+        sizes = default_layout(self.action_space).sizes
+        fit = len(layout.kinds) == len(sizes) - 1 and all(
+            len(kinds) == sizes[0] and min(kinds) >= -1 for kinds in layout.kinds
+        )
+        if tuple(layout.sizes) != sizes or not fit:
+            raise ValueError(
+                f"{self.name}: action_layout must have the sizes {sizes} of {self.action_space} and, for each part but "
+                f"the first, {sizes[0]} kinds of -1 or more; got {layout}"
+            )
 
     def _check_fixed(self) -> None:
         for name in self.fixed:
@@ -264,10 +313,12 @@ class World:
             raise ValueError(f"{self.name}: a MultiDiscrete action has one dimension, got nvec of {action.nvec.shape}")
 
     def _check_arguments(self, part: str, function: Rule) -> None:
-        if unknown := [a for a in arguments(function) if a not in ARGUMENTS]:
+        name = plain(function).__name__
+        if not (DEBUG or hasattr(function, "py_func")) or not name.isidentifier():
+            raise ValueError(f"{self.name}: {name}, in {part}, is no rule; define it by def and put @rule above it")
+        if unknown := [a for a in arguments(function) if a not in GIVEN[part]]:
             raise ValueError(
-                f"{self.name}: {part} rule {plain(function).__name__} asks for {unknown}; "
-                f"the engine gives {', '.join(ARGUMENTS)}"
+                f"{self.name}: {part} rule {name} asks for {unknown}; there the engine gives {', '.join(GIVEN[part])}"
             )
 
 

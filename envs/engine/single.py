@@ -17,6 +17,9 @@ class SingleEnv(gymnasium.Env):
 
     Where the world has masks, `info["action_mask"]` has the form that `action_space.sample(mask)` takes. The world's
     statistics are in `info` under their names, as floats, and what the reward is made of in `info["reward_terms"]`.
+
+    `gymnasium.make(id, max_episode_steps=n)` can only shorten an episode, by a wrapper of Gymnasium's; the world's own
+    limit is `env.unwrapped.worlds.set_params(max_episode_steps=n)`, in ticks.
     """
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 30}  # noqa: RUF012
@@ -26,20 +29,22 @@ class SingleEnv(gymnasium.Env):
             raise ValueError(f'render_mode must be "human" or "rgb_array", got {render_mode!r}')
         batch_options, world_options = split_options(options)
         seats = one_seat(batch_options.pop("seats", (0,)))
-        batch_options["autoreset_mode"] = "Disabled"
+        self._seeded = "seed" in batch_options
+        batch_options |= {"autoreset_mode": "Disabled", "num_threads": 1}
         self.worlds = NumpyVectorEnv(
-            load_world(world, **world_options), 1, seats=seats, render_mode=render_mode, num_threads=1, **batch_options
+            load_world(world, **world_options), 1, seats=seats, render_mode=render_mode, **batch_options
         )
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": self.worlds.world.render_fps}
         self.observation_space = self.worlds.single_observation_space
         self.action_space = self.worlds.single_action_space
         self.action_layout, self.obs_layout = self.worlds.action_layout, self.worlds.obs_layout
-        self._seeded = "seed" in batch_options
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts episode 0 of a seed, or the next episode."""
         super().reset(seed=seed)
+        if unknown := sorted(options or {}):
+            raise ValueError(f"reset takes no options here, got {unknown}; leave them out")
         if seed is None and not self._seeded:
             seed = int(self.np_random.integers(2**62))
         self._seeded = True

@@ -1,5 +1,6 @@
 """The batched environment: many worlds in one array of records, torch tensors in and out."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -83,8 +84,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             "render_modes": ["human", "rgb_array"],
             "render_fps": world.render_fps,
         }
-        self.single_observation_space = world.observation_space
-        self.single_action_space = world.action_space
+        self.single_observation_space = copy.deepcopy(world.observation_space)  # each env's draws are its own
+        self.single_action_space = copy.deepcopy(world.action_space)
         self.observation_space = batch_space(world.observation_space, self.num_envs)
         self.action_space = batch_space(world.action_space, self.num_envs)
         self.action_layout = world.action_layout if world.mask is not None else None
@@ -98,7 +99,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self.tables = dict(zip(world.tables, self._records.tables, strict=True))
         self._shapes()
         self._compile()
-        self.set_threads(num_threads or torch.get_num_threads())
+        self.set_threads(torch.get_num_threads() if num_threads is None else num_threads)
 
     def _compile(self) -> None:
         """Readies what steps the worlds."""
@@ -153,9 +154,11 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         Returns:
             observations `[num_envs, ...]` and infos, with "action_mask" where the world has masks.
         """
+        selected = self._selected(options or {})
+        if seed is not None and not selected.all():
+            raise ValueError("a seed starts all worlds anew, so it can't go with a reset_mask; give one of them")
         if seed is not None:
             self._records.reseed(seed)
-        selected = self._selected(options or {})
         if not (self._records.begun or selected.all()):
             raise ResetNeeded("some worlds have not begun: reset all before a reset_mask")
         self._records.mark(selected)
@@ -275,8 +278,8 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             array = array.astype(self._action_dtype)
         if array.shape != self.action_space.shape:
             raise ValueError(f"actions must be {list(self.action_space.shape or ())}, got {list(array.shape)}")
-        if not array.flags.c_contiguous:
-            array = np.ascontiguousarray(array)
+        if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
+            array = array.copy()  # of other arrays the kernels would be compiled anew
         return array.reshape(self.num_envs, self._num_parts)
 
     def _bad_action(self, row: int, actions: Any) -> str:
@@ -289,20 +292,25 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
     def _views(self, out: Out) -> tuple[Any, ...]:
         """Arrays over the tensors of `out`, in the order of `RESULTS`, then of `AT_ENDS`, None for those not in it.
 
-        They are kept for when the same dict comes again, as a collector's rows do.
+        They are kept for when the same dict comes a third time, as a collector's rows do.
         """
         kept, tensors, views = self._kept_views.get(id(out), (None, (), ()))
-        if kept is out and all(tensor is given for tensor, given in zip(tensors, out.values(), strict=False)):
+        given = tuple(map(id, out.values()))
+        if kept is out and tensors == given:
             return views
+        if wrong := sorted(set(out) - {*RESULTS, *AT_ENDS}):
+            raise ValueError(f"out has {wrong}; what can be written is {', '.join((*RESULTS, *AT_ENDS))}")
         views = [self._view(out, name) if name in RESULTS or name in out else None for name in (*RESULTS, *AT_ENDS)]
         if len(self._kept_views) >= KEPT_VIEWS:
             self._kept_views.clear()
-        self._kept_views[id(out)] = out, tuple(out.values()), tuple(views)
+        self._kept_views[id(out)] = out if tensors == given else None, given, tuple(views if tensors == given else ())
         return tuple(views)
 
     def _view(self, out: Out, name: str) -> Any:
         if name == "action_mask" and not self.action_layout:
             return self._no_mask
+        if name not in out:
+            raise ValueError(f"out lacks {name!r}; it needs {', '.join(RESULTS[: 4 + bool(self.action_layout)])}")
         tensor, (shape, dtype) = out[name], self._asked[name]
         if tensor.shape != shape or tensor.dtype != torch_type(dtype) or not tensor.is_contiguous():
             given = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
@@ -409,6 +417,22 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self._canvas.show()
         return self._canvas.pixels()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WorldVectorEnv":
+        """A batch that goes on from the same state, with memory of its own."""
+        device: dict[str, Any] = {"device": self.device} if self.device.type != "cpu" else {}
+        other = type(self)(
+            self.world, self.num_worlds, seats=self.seats, first_world=self.first_world, num_threads=self.num_threads,
+            autoreset_mode=self.autoreset_mode, render_mode=self.render_mode, **device,
+        )  # fmt: skip
+        other._records.take_over(self._records)
+        return other
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"a batch of {self.world.name} can't be pickled, its rules are code; make another one and give it "
+            "load_state(save_state())"
+        )
+
     def close_extras(self, **kwargs: Any) -> None:
         """Closes the window, if there is one."""
         if self._canvas is not None:
@@ -453,6 +477,8 @@ def make_numpy(num_envs: int, world: str, render_mode: str | None = None, **opti
 
 def one_seat(seats: Any) -> Sequence[int]:
     """Checks that `seats` names one seat, which is all that Gymnasium's own faces can carry."""
-    if isinstance(seats, str) or len(seats) != 1:
-        raise ValueError(f"gymnasium.make and gymnasium.make_vec take one seat, got {seats!r}; use envs.make_vec")
+    if not isinstance(seats, list | tuple | range) or len(seats) != 1:
+        raise ValueError(
+            f"gymnasium.make and gymnasium.make_vec take one seat, as in seats=(0,), got {seats!r}; use envs.make_vec"
+        )
     return seats

@@ -55,6 +55,11 @@ class Level:
     max_episode_steps: int = 0
     """0: no limit. A header without it gives four steps a cell, at least 100."""
 
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise ValueError(f"level {self.name}: there is no map")
+        _rows(self.name, list(enumerate(self.rows, 1)), 0)
+
     @property
     def height(self) -> int:
         """Rows of the map."""
@@ -82,8 +87,10 @@ def load_level(source: str | Path) -> Level:
     Raises:
         ValueError: no such level or file, or a text that is no level (see `parse_level`).
     """
-    if isinstance(source, str) and "\n" in source:
+    source = str(source)
+    if "\n" in source:
         return parse_level(source)
+    source = str(source)
     if source in level_names():
         return parse_level((FOLDER / f"{source}.txt").read_text(), str(source))
     if Path(source).is_file():
@@ -112,15 +119,15 @@ def parse_level(text: str, name: str = "<string>") -> Level:
         body.pop()
     if not body:
         raise ValueError(f"level {name}, line {len(lines) + 1}, column 1: there is no map; see the example in the docs")
-    rows = _rows(name, body)
+    margin = min(len(line) - len(line.lstrip()) for _, line in body if line)
+    rows = _rows(name, body, margin)
     cells = len(rows) * len(rows[0])
     settings.setdefault("max_episode_steps", max(100, DEFAULT_STEPS_PER_CELL * cells))
     return Level(name, rows, **settings)
 
 
-def _rows(name: str, body: list[tuple[int, str]]) -> tuple[str, ...]:
-    """The map's rows, checked; `body` holds (line number, line)."""
-    margin = min(len(line) - len(line.lstrip()) for _, line in body if line)
+def _rows(name: str, body: list[tuple[int, str]], margin: int) -> tuple[str, ...]:
+    """The map's rows, checked; `body` holds (line number, line), of which the first `margin` letters don't count."""
     first, width = body[0][0], len(body[0][1]) - margin
     rows = []
     for number, line in body:
