@@ -13,13 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments import flags
+from experiments import flags, pages
 from experiments.bench import RESULTS, machine
 from experiments.errors import InputError
 from experiments.matches import random_legal
 
 README = Path(__file__).parent.parent / "envs" / "arena" / "README.md"
-MARKS = ("<!-- games -->", "<!-- end of games -->")
 LEVELS = ("random", "easy", "medium", "hard")
 PAIRS = (("easy", "random"), ("medium", "easy"), ("hard", "medium"), ("hard", "hard"))
 WORLDS = {"Duel": "quintet/Duel-v0", "Arena": "quintet/Arena-v0"}
@@ -220,6 +219,5 @@ def write(document: dict[str, Any], out: Path, readme: bool) -> None:
     out.write_text(json.dumps(document, indent=2) + "\n")
     out.with_suffix(".md").write_text(shown + "\n")
     if readme:
-        before, _, rest = README.read_text().partition(MARKS[0])
-        README.write_text(f"{before}{MARKS[0]}\n{shown}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+        pages.put(README, "games", shown)
     print(f"\n{shown}\n\nwritten to {out}")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from experiments import flags, runs
+from experiments import flags, pages, runs
 from experiments.arena_games import wilson
 from experiments.errors import InputError, as_input_error
 from experiments.flags import Modules
@@ -188,7 +188,7 @@ def _write(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")
-    path.with_suffix(".md").write_text(text + "\n")
+    pages.put(path.with_suffix(".md"), "ratings", text)
     written = [path, path.with_suffix(".md")]
     if options.versions:
         written.append(path.with_suffix(".png"))
