@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def put(page: Path, name: str, text: str) -> None:
-    """Writes text into a page: between `<!-- name -->` and `<!-- end of name -->` where it has these, else all of it."""
+    """Writes text into a page: between `<!-- name -->` and `<!-- end of name -->` where these are, else all of it."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     there = page.read_text() if page.is_file() else ""
     if begin in there and end in there:

@@ -24,22 +24,23 @@ Rule = Callable[..., Any]
 F = TypeVar("F", bound=Rule)
 Phases = Rule | Sequence[Rule | tuple[Rule, int] | tuple[Rule, int, int]]
 
-ENGINE_FIELDS = [
-    "seed",
-    "world",
-    "episode",
-    "tick",
-    "param",
-    "key",
-    "terminated",
-    "truncated",
-    "ended",
-    "control",
-    "next_control",
-    "action",
-    "reward",
-    "returns",
-]
+ENGINE_FIELDS = {
+    "seed": "of the world's games",
+    "world": "its index in the batch, from which its chance comes",
+    "episode": "0, 1, ...",
+    "tick": "0 at the reset, 1 in the first step",
+    "param": "its row of `params`",
+    "key": "of this episode's random numbers",
+    "terminated": "a rule sets it to 1: the episode ends here",
+    "truncated": "a rule may set it to 1, the engine does at the time limit: the episode is cut off",
+    "ended": "the engine's own",
+    "control": "[seat]: who plays it in this episode, 0 the caller, else a scripted level",
+    "next_control": "[seat]: from the next episode on",
+    "action": "[seat], or [seat, part] of a MultiDiscrete or Box: what was chosen for this tick",
+    "reward": "[seat]: of this tick, 0 before it",
+    "returns": "[seat]: sum of the episode's rewards so far",
+}
+"""What every record has beside the author's own fields, and what it says to rules."""
 ARGUMENTS = ("state", "params", "tables", "index", "part", "seat", "obs", "mask")
 """What the driver gives rules by name. In every rule these names mean these things and nothing else: compiled code
 rests on a row, the tunables and the tables lying apart from the state."""
