@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from experiments import flags, pages
 from experiments.bench import RESULTS, machine
-from experiments.errors import InputError
+from experiments.errors import InputError, check_file, check_seed
 from experiments.matches import random_legal
 
 README = Path(__file__).parent.parent / "envs" / "arena" / "README.md"
@@ -64,6 +64,8 @@ def main(argv: list[str]) -> int:
     for name in ("duels", "arenas", "equals"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    check_seed(options.seed)
+    check_file("--out", options.out, ".json")
     document: dict[str, Any] = {"machine": machine(), "pairs": [], "heroes": []}
     for name, id in WORLDS.items():
         number = options.duels if name == "Duel" else options.arenas

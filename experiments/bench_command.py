@@ -23,6 +23,8 @@ SUITES = {
 
 def main(argv: list[str]) -> int:
     """`quintet bench ...`; returns the exit code."""
+    if argv and argv[0] in ("-h", "--help"):
+        print(f"usage: quintet bench [NAME] [flags]\n\nNAME is one of {', '.join(SUITES)}; without it, standard.\n")
     name = "standard"
     if argv and not argv[0].startswith("-"):
         name, *argv = argv

@@ -17,9 +17,9 @@ COMMANDS = {
     "ablation": ("experiments.ablation", "train leagues with parts switched off or on and write one table"),
     "plot": ("experiments.plot", "draw a metric of runs as curves, with the spread over seeds"),
     "envs": ("experiments.list_envs", "list environments with their spaces and options"),
-    "demo": ("experiments.demo", "train two agents, evaluate them, leave a video (3 minutes)"),
+    "demo": ("experiments.demo", "train two agents, evaluate them, leave a video (a minute or two)"),
     "arena-games": ("experiments.arena_games", "play the arena's scripted players against each other"),
-    "bench": ("experiments.bench_command", "measure speed beside Gymnasium and a plain PPO loop"),
+    "bench": ("experiments.bench_command", "measure speed beside others; quintet bench NAME, see --help"),
 }
 """Name -> (module whose `main(argv)` gives the exit code, what it does)."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import flags, runs
-from experiments.errors import InputError, as_input_error
+from experiments.errors import InputError, as_input_error, check_seed
 from experiments.flags import Modules
 from experiments.worlds import EVALUATION_SEED, import_modules
 
@@ -49,6 +49,7 @@ def main(argv: list[str]) -> int:
         raise InputError("which run? quintet evaluate RUN [RUN ...]")
     if options.episodes < 1:
         raise InputError(f"--episodes must be at least 1, got {options.episodes}")
+    check_seed(options.seed)
     folders = [runs.find(name, options.runs_dir) for name in options.runs]
     trained = [(runs.read_config(run), runs.find_checkpoint(run, options.checkpoint)) for run in folders]
     import_modules(options.module)

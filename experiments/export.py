@@ -1,5 +1,6 @@
 """`quintet export`: a trained policy as a file that runs without this code, checked against the policy itself."""
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -7,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments import flags, runs
-from experiments.errors import InputError, as_input_error
+from experiments.errors import InputError, as_input_error, check_file
 from experiments.flags import Modules
 from experiments.worlds import EVALUATION_SEED, import_modules
 
 STEPS, ROWS = 8, 512
-"""How many random observations a file is checked on: a policy that remembers sees them in rows of so many steps."""
+"""How many random observations a file is checked on, or a few more where rows are teams: a policy that remembers sees
+them in rows of so many steps."""
 TOLERANCE = 1e-3
 """Largest difference of an output, relative to 1 or to its own size, that counts as rounding."""
 EPISODES = 20
@@ -43,11 +45,7 @@ class Options:
 def main(argv: list[str]) -> int:
     """`quintet export ...`; returns the exit code, 1 where the file doesn't do as the policy does."""
     options = flags.parse(Options, argv, "quintet export")
-    path = Path(options.to)
-    if path.suffix not in (".pt", ".onnx"):
-        raise InputError(f"--to {path}: the file's name must end in .pt (TorchScript) or .onnx")
-    if not path.parent.is_dir():
-        raise InputError(f"--to {path}: there is no folder {path.parent}")
+    path = check_file("--to", options.to, ".pt", ".onnx")
     run = runs.find(options.run, options.runs_dir)
     run_config, chosen = runs.read_config(run), runs.find_checkpoint(run, options.checkpoint)
     import_modules(options.module)
@@ -83,29 +81,37 @@ def prepare(run_config: runs.RunConfig, checkpoint: Path) -> tuple[Any, Any, lis
     envs = evaluation_envs(run_config, 2)
     collector = Collector(envs)
     policy = load_policy(run_config, checkpoint, envs)
+    if hasattr(policy, "bfloat16"):
+        policy.bfloat16 = False  # a file has float32 everywhere
     columns = collector.masks.num_columns
-    inputs = random_inputs(envs.single_observation_space, columns)
+    inputs = random_inputs(envs.single_observation_space, columns, -(-ROWS // team_of(policy)) * team_of(policy))
     function = Function(policy, envs.single_action_space, columns is not None)
     envs.close()
     return policy, function, inputs
 
 
-def random_inputs(space: Any, columns: int | None) -> list[dict[str, Any]]:
-    """Observations, masks and starts of `ROWS` rows for `STEPS` steps, the same each time."""
+def team_of(policy: Any) -> int:
+    """Rows that a policy takes together."""
+    team = getattr(policy, "team", None)
+    return 1 if team is None else team.team_size
+
+
+def random_inputs(space: Any, columns: int | None, rows: int) -> list[dict[str, Any]]:
+    """Observations, masks and starts of so many rows for `STEPS` steps, the same each time."""
     import torch
     from gymnasium.vector.utils import batch_space
 
     from agents.encoding import Encoder
 
-    batches, encoder = batch_space(space, ROWS), Encoder(space)
+    batches, encoder = batch_space(space, rows), Encoder(space)
     batches.seed(0)
     generator = torch.Generator().manual_seed(0)
     found = []
     for step in range(STEPS):
-        masks = None if columns is None else torch.rand(ROWS, columns, generator=generator) < 0.6
+        masks = None if columns is None else torch.rand(rows, columns, generator=generator) < 0.6
         if masks is not None:
             masks[:, 0] = True
-        starts = torch.rand(ROWS, generator=generator) < (0.1 if step else 1.1)
+        starts = torch.rand(rows, generator=generator) < (0.1 if step else 1.1)
         found.append({"obs": encoder(batches.sample()), "mask": masks, "starts": starts})
     return found
 
@@ -114,26 +120,35 @@ def export(policy: Any, function: Any, inputs: list[dict[str, Any]], path: Path,
     """Writes, checks and tells; returns the exit code."""
     from agents.export import Loaded, write
 
-    example = _arguments(function.inputs, inputs[0], policy.initial_memory(ROWS))
+    rows, team = len(inputs[0]["obs"]), team_of(policy)
+    example = _arguments(function.inputs, inputs[0], policy.initial_memory(rows))
+    draft = path.with_name(f".draft-{path.name}")
     try:
-        with as_input_error(ValueError):
-            write(function, example, path, int8)
-        loaded = Loaded(path)
+        with as_input_error(ValueError, OSError):
+            write(function, example, draft, int8)
+        loaded = Loaded(draft)
+        difference, equal = compare(policy, function, loaded, inputs)
+        if not int8 and (difference > TOLERANCE or equal < 0.999):
+            print(
+                f"what was written does not do as the policy does (largest difference {difference:.2g}, actions "
+                f"{equal:.2%}), so there is no {path}"
+            )
+            return 1
+        draft.replace(path)
     except ImportError as error:
         raise InputError(f"{INSTALL} ({error})") from error
+    finally:
+        draft.unlink(missing_ok=True)
     shapes = ", ".join(f"{name} {dtype}{['N', *shape]}" for name, (shape, dtype) in loaded.shapes.items())
     print(f"{path}: {path.stat().st_size:,} bytes{', 8-bit weights' if int8 else ''}")
     print(f"  takes {shapes.replace(chr(39), '')}\n  gives {', '.join(loaded.outputs)}")
-    difference, equal = compare(policy, function, loaded, inputs)
-    one = [tensor[:1].contiguous() for tensor in example]
+    one = [tensor[:team].contiguous() for tensor in example]
     before, after = microseconds(function, one), microseconds(loaded, one)
     print(
-        f"  checked on {STEPS * ROWS:,} random observations: largest difference {difference:.2g}, actions {equal:.2%}"
+        f"  checked on {STEPS * rows:,} random observations: largest difference {difference:.2g}, actions {equal:.2%}"
     )
-    print(f"  one observation takes {after:.0f} us; in PyTorch without a file {before:.0f} us")
-    if not int8 and (difference > TOLERANCE or equal < 0.999):
-        print("  the file does not do as the policy does: do not use it")
-        return 1
+    what = "one observation takes" if team == 1 else f"a team's {team} observations take"
+    print(f"  {what} {after:.0f} us; in PyTorch without a file {before:.0f} us")
     return 0
 
 
@@ -148,7 +163,8 @@ def compare(policy: Any, function: Any, loaded: Any, inputs: list[dict[str, Any]
     from agents.outputs import outputs
 
     difference, equal = 0.0, []
-    own = memory = policy.initial_memory(ROWS)
+    rows = len(inputs[0]["obs"])
+    own = memory = policy.initial_memory(rows)
     for given in inputs:
         obs, mask, starts = given["obs"], given["mask"], given["starts"]
         with torch.no_grad():
@@ -161,14 +177,15 @@ def compare(policy: Any, function: Any, loaded: Any, inputs: list[dict[str, Any]
             if name != "action":
                 difference = max(difference, _difference(value, found[name]))
         close = TOLERANCE if function.is_box else 0.0
-        equal.append(((due["action"] - found["action"]).abs() <= close).reshape(ROWS, -1).all(dim=1).float().mean())
+        equal.append(((due["action"] - found["action"]).abs() <= close).reshape(rows, -1).all(dim=1).float().mean())
     return difference, float(torch.stack(equal).mean())
 
 
 def _difference(one: Any, other: Any) -> float:
-    """The largest difference of two tensors, relative to 1 or to what it should be; equal infinities don't differ."""
+    """The largest difference of two tensors, relative to 1 or to what it should be; equal infinities don't differ, what
+    is no number differs endlessly."""
     gaps = (one - other).abs() / one.abs().clamp(min=1)
-    return float(gaps.masked_fill(one == other, 0).max())
+    return float(gaps.masked_fill(one == other, 0).nan_to_num(nan=math.inf).max())
 
 
 def _arguments(names: list[str], given: dict[str, Any], memory: Any) -> list[Any]:

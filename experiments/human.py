@@ -165,7 +165,7 @@ class Game:
         self.starts, self.ended = True, False
         for step in itertools.count(1):
             action = self._decide(infos, f"episode {len(played) + 1} · return {total:.2f}")
-            if action is None or step == max_steps + 1:
+            if action is None or 0 < max_steps < step:
                 break
             self.before = self.envs.state[0].copy()
             obs, reward, infos = self._step(obs, infos, action)

@@ -15,7 +15,7 @@ import tyro
 
 from experiments import flags, pages, runs
 from experiments.arena_games import wilson
-from experiments.errors import InputError, as_input_error
+from experiments.errors import InputError, as_input_error, check_file, check_seed
 from experiments.flags import Modules
 from experiments.matches import Player, Tally, match
 from experiments.ratings import Rating, from_tallies, references
@@ -78,8 +78,11 @@ def _check(options: Options) -> None:
         raise InputError("which runs? quintet league --report RUN [RUN ...]")
     if options.games < 2 or options.versions < 0:
         raise InputError("--games must be at least 2 and --versions at least 0")
-    if options.out and Path(options.out).suffix != ".json":
-        raise InputError(f"--out {options.out}: the file's name must end in .json")
+    if options.games % 2:
+        raise InputError(f"--games must be even, as each player has both sides as often; got {options.games}")
+    check_seed(options.seed)
+    if options.out:
+        check_file("--out", options.out, ".json")
 
 
 def _gather(options: Options) -> tuple[runs.RunConfig, list[Player], Any]:

@@ -23,7 +23,8 @@ class RunLog:
         if step is not None:
             session = self.events.SessionLog(status=self.events.SessionLog.START)
             self._event(step + 1, session_log=session)
-        self.started = time.perf_counter()
+        before = float(self.timings.rows[-1].get("seconds") or 0) if self.timings.rows else 0.0
+        self.started = time.perf_counter() - before
 
     def write(self, step: int, metrics: dict[str, float], steps_per_second: float) -> None:
         """One iteration that ended after `step`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import flags, runs
-from experiments.errors import InputError
+from experiments.errors import InputError, check_file, check_seed
 from experiments.flags import Modules
 from experiments.pictures import Painter
 from experiments.screens import PlayWindow, Video, Window
@@ -112,9 +112,10 @@ def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
     if not choice.is_world:
         raise InputError(f"a person can only play Quintet's worlds, and {choice.id} is none; `quintet envs` lists them")
     together, others = run is not None or options.versus is not None, None
+    num_seats = make_world(choice).world.num_seats
+    if not 0 <= options.seat < num_seats:
+        raise InputError(f"--seat {options.seat}: {choice.id} has seats 0 to {num_seats - 1}")
     envs = make_world(choice, None if together else (options.seat,))
-    if not 0 <= options.seat < envs.world.num_seats:
-        raise InputError(f"--seat {options.seat}: {choice.id} has seats 0 to {envs.world.num_seats - 1}")
     pilot = human.pilot_for(envs, options.seat)
     others, against = (
         versus.around(envs, options, run) if together else (None, versus.scripted_against(envs, options.seat))
@@ -150,9 +151,9 @@ def _check(options: Options, given: dict[str, Any]) -> None:
         raise InputError("--video and --human don't go together: a person plays in a window")
     if options.episodes < 0 or options.max_steps < 0:
         raise InputError("--episodes and --max-steps must be at least 0, which means no end")
+    check_seed(options.seed)
     if options.video:
-        if Path(options.video).suffix not in (".mp4", ".gif"):
-            raise InputError(f"--video {options.video}: the file's name must end in .mp4 or .gif")
+        check_file("--video", options.video, ".mp4", ".gif")
         if not (options.episodes or options.max_steps):
             raise InputError("a video must end: give --episodes or --max-steps")
 
@@ -180,7 +181,7 @@ def play(policy: Any, envs: Any, screen: Any, options: Options) -> list[tuple[fl
     total = 0.0
     go_on = screen.show(painter.picture(), "episode 1")
     for step in itertools.count(1):
-        if not go_on or step == options.max_steps + 1 or 0 < options.episodes <= len(played):
+        if not go_on or 0 < options.max_steps < step or 0 < options.episodes <= len(played):
             return played
         collector.collect(act, rollout)
         total = total + float(rollout.rewards[0, 0]) if rollout.valid[0, 0] else 0.0

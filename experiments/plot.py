@@ -11,11 +11,13 @@ import numpy as np
 import tyro
 
 from experiments import flags, runs
-from experiments.errors import InputError
+from experiments.errors import InputError, check_file
 
 POINTS = 120
 """Of a curve: runs are averaged over this many equal parts of the longest."""
 X_NAMES = ("step", "seconds")
+FEW = 4
+"""Fewer points than this are also marked: one alone would not show."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def main(argv: list[str]) -> int:
         raise InputError("which runs? quintet plot RUN ...")
     if options.x not in X_NAMES:
         raise InputError(f"--x must be one of {', '.join(X_NAMES)}, got {options.x!r}")
+    out = check_file("--out", options.out, ".png", ".pdf", ".svg")
     groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for name in options.run:
         run = runs.find(name, options.runs_dir)
@@ -49,7 +52,6 @@ def main(argv: list[str]) -> int:
     if len(set(plain.values())) == len(plain):  # no need to tell settings apart
         groups = {plain[title]: each for title, each in groups.items()}
     curves = {title: average(each) for title, each in groups.items()}
-    out = Path(options.out)
     draw(curves, "agent-steps" if options.x == "step" else "seconds", words_of(options.y), out)
     write(curves, options, out.with_suffix(".csv"))
     print(f"written to {out} and {out.with_suffix('.csv')}")
@@ -78,7 +80,11 @@ def curve(run: Path, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
     rows = [row for row in metrics if row[y]]
     if not rows:
         raise InputError(f"{run} has no value of {y!r} yet")
-    places = [float(row["step"] if x == "step" else seconds.get(row["step"], "nan")) for row in rows]
+    if x == "seconds":
+        rows = [row for row in rows if row["step"] in seconds]
+    places = [float(row["step"] if x == "step" else seconds[row["step"]]) for row in rows]
+    if not rows:
+        raise InputError(f"{run} has no times of {y!r}; use --x step")
     return np.array(places), np.array([float(row[y]) for row in rows])
 
 
@@ -120,7 +126,8 @@ def draw(curves: dict[str, dict[str, np.ndarray]], x_label: str, y_label: str, o
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     for title, one in curves.items():
-        (line,) = axes.plot(one["x"], one["mean"], label=title, linewidth=1.8)
+        marker = "o" if len(one["x"]) < FEW else None
+        (line,) = axes.plot(one["x"], one["mean"], label=title, linewidth=1.8, marker=marker)
         axes.fill_between(one["x"], one["low"], one["high"], color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)

@@ -1,5 +1,7 @@
 """A progress line: where training stands, steps a second, the return, the time left."""
 
+import os
+import sys
 import time
 from collections import deque
 from typing import Any
@@ -23,7 +25,7 @@ class ProgressLine:
         self.last_line = time.perf_counter()
         console = Console()
         self.bar: Any = None
-        if console.is_terminal:
+        if console.is_terminal and not console.is_dumb_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[shown]}"))
             self.bar = Progress(*columns, console=console, transient=False)
             self.task = self.bar.add_task("training", total=total, completed=step, shown="")
@@ -41,7 +43,14 @@ class ProgressLine:
             self.bar.update(self.task, completed=step, shown=self.text())
         elif now - self.last_line >= EVERY and step < self.total:
             self.last_line = now
+            self._say()
+
+    def _say(self) -> None:
+        """Prints a line; training goes on where nobody reads it any more."""
+        try:
             print(f"training {self.text()}", flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def speed(self) -> float:
         """Steps a second, lately."""
@@ -64,7 +73,7 @@ class ProgressLine:
         if self.bar is not None:
             self.bar.stop()
         else:
-            print(f"training {self.text()}", flush=True)
+            self._say()
 
 
 def duration(seconds: float) -> str:

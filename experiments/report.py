@@ -22,7 +22,7 @@ from typing import Any
 
 from experiments import flags, runs
 from experiments.bench import RESULTS
-from experiments.errors import InputError
+from experiments.errors import InputError, check_file
 
 ROWS = Path(__file__).parent / "report.toml"
 NEVER = str(10**12)
@@ -97,11 +97,12 @@ def main(argv: list[str]) -> int:
     check(options, [row.name for row in rows])
     settings = {row.name: row.settings() for row in rows}
     results = read_results(path, settings)
-    if not options.table:
-        _train(options, rows, settings, results, path)
+    failures = [] if options.table else _train(options, rows, settings, results, path)
     path.with_suffix(".md").write_text(table(rows, results))
     print(f"written: {path.with_suffix('.md')}")
-    return 0
+    if failures:
+        print(f"{len(failures)} runs failed; give the command again to train them anew")
+    return 1 if failures else 0
 
 
 def check(options: Any, names: list[str]) -> None:
@@ -113,6 +114,7 @@ def check(options: Any, names: list[str]) -> None:
     for name in ("seeds", "jobs"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    check_file("--out", options.out, ".json")
     if not fnmatch.filter(names, options.only):
         raise InputError(f"--only {options.only!r} matches no row; there are: {'; '.join(names)}")
 
@@ -163,18 +165,27 @@ def due(
     return [(name, seed) for seed in range(1, seeds + 1) for name in wanted if (settings[name], seed) not in done]
 
 
-def _train(options: Options, rows: list[Row], settings: dict[str, str | None], results: list[dict], path: Path) -> None:
-    """Trains and evaluates what is due."""
+def _train(
+    options: Options, rows: list[Row], settings: dict[str, str | None], results: list[dict], path: Path
+) -> list[str]:
+    """Trains and evaluates what is due; returns what was said by runs that failed."""
+    failures: list[str] = []
     wanted = {row.name: row for row in rows if fnmatch.fnmatchcase(row.name, options.only)}
     for name, row in wanted.items():
         if settings[name] is None:
             print(f"skipped: {name}; its heading names the extra to install: {row.group}", flush=True)
 
-    def work(name: str, seed: int) -> tuple[dict[str, Any], str]:
-        result = train_and_evaluate(wanted[name], seed, Path(options.runs_dir))
+    def work(name: str, seed: int) -> tuple[dict[str, Any], str] | None:
+        try:
+            result = train_and_evaluate(wanted[name], seed, Path(options.runs_dir))
+        except InputError as error:
+            failures.append(str(error))
+            print(f"failed: {name}, seed {seed}: {error}", flush=True)
+            return None
         return result, f"{result['mean']:.1f} in {result['seconds']:.0f} s"
 
     run_all(due(list(wanted), options.seeds, settings, results), work, settings, results, path, options.jobs)
+    return failures
 
 
 def run_all(

@@ -31,20 +31,36 @@ def resume(options: ResumeOptions) -> int:
     return train.with_next(run, train.train(run, run_config, config, envs, state, options, saved))
 
 
+def _logged(run: Path) -> int:
+    """Steps of the last row of its log."""
+    path = run / "metrics.csv"
+    rows = runs.Table.read(path)[1] if path.is_file() else []
+    return int(rows[-1]["step"]) if rows else 0
+
+
 def _last(options: ResumeOptions) -> tuple[Path, runs.RunConfig, Any, Any]:
     """A run to go on with: its folder, its configuration as it is from now on, and its last checkpoint or None."""
     run = runs.find(options.run, options.runs_dir)
     run_config = runs.read_config(run)
     config = restore_config(run_config)
+    if options.total_timesteps is not None and options.total_timesteps < 1:
+        raise InputError(f"--total-timesteps must be at least 1, got {options.total_timesteps}")
+    if options.eval_episodes is not None and options.eval_episodes < 0:
+        raise InputError(f"--eval-episodes must be at least 0, got {options.eval_episodes}")
     if options.total_timesteps is not None:
         config = replace(config, total_timesteps=options.total_timesteps)
         run_config = replace(run_config, config=asdict(config))
     saved = read_checkpoint(runs.find_checkpoint(run)) if runs.checkpoints(run) else None
+    if saved is None and (logged := _logged(run)) >= max(1, run_config.checkpoint_every):
+        raise InputError(f"{run} has learned for {logged:,} steps, but its checkpoints are gone; train anew")
+    (run / "checkpoints").mkdir(exist_ok=True)
+    if saved and "global_step" not in saved["train"]:
+        raise InputError(f"{run} holds a policy without what training needs; it can't be gone on with")
     step = saved["train"]["global_step"] if saved else 0
     if saved:
         with as_input_error(ValueError, prefix=f"the last checkpoint of {run} doesn't fit: "):
             distributed.own(saved["train"])
     if step >= config.total_timesteps:
-        longer = f"--total-timesteps {2 * config.total_timesteps}"
+        longer = f"--total-timesteps {2 * max(step, config.total_timesteps)}"
         raise InputError(f"{run} is complete: {step:,} of {config.total_timesteps:,} steps; train longer with {longer}")
     return run, run_config, config, saved

@@ -10,10 +10,14 @@ events.out.*     TensorBoard's
 import csv
 import io
 import json
+import os
 import platform
 import re
+import shlex
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,6 +51,11 @@ class RunConfig:
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     """Of the clone that the code ran from, with "+" if files differed from it; None outside a clone."""
+
+
+KINDS = {"algorithm": str, "env_id": str, "env_options": dict, "config": dict, "modules": list,
+         "checkpoint_every": int, "eval_every": int, "eval_episodes": int}  # fmt: skip
+"""Of fields that config.json may hold wrongly."""
 
 
 def commit() -> str | None:
@@ -124,9 +133,13 @@ def read_config(run: Path) -> RunConfig:
     """
     path = run / "config.json"
     try:
-        return RunConfig(**json.loads(path.read_text()))
+        config = RunConfig(**json.loads(path.read_text()))
+        for name, kind in KINDS.items():
+            if not isinstance(getattr(config, name), kind):
+                raise ValueError(f"{name} is {getattr(config, name)!r}")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} can't be read as a run's configuration: {error}") from error
+    return config
 
 
 def find(name: str, runs_dir: str | Path = "runs") -> Path:
@@ -150,6 +163,35 @@ def find(name: str, runs_dir: str | Path = "runs") -> Path:
     raise InputError(f"run {name!r} {what}{hint or '; `quintet train` makes runs'}")
 
 
+def words(run: Path) -> str:
+    """A run as it is named on a command line, with the modules that it needs."""
+    return shlex.join([str(run), *(word for name in read_config(run).modules for word in ("--module", name))])
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """While this lasts, no other process trains the run; where the system has no such locks, anything goes.
+
+    Raises:
+        InputError: one does already.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    folder = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise InputError(f"{run} is being trained by another process; wait for it, or stop it") from error
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
 def known_runs(parent: Path) -> list[Path]:
     """The run folders in a folder, by name."""
     return sorted(path.parent for path in parent.glob("*/config.json"))
@@ -167,7 +209,7 @@ def best_path(run: Path) -> Path:
 
 def checkpoints(run: Path) -> list[Path]:
     """All of them, by step."""
-    return sorted((run / "checkpoints").glob("step_*.safetensors"))
+    return sorted((run / "checkpoints").glob(f"step_{'[0-9]' * 12}.safetensors"))
 
 
 def find_checkpoint(run: Path, name: str | None = None) -> Path:
@@ -206,11 +248,24 @@ class Table:
         self.columns: list[str] = ["step"]
         self.rows: list[dict[str, str]] = []
         if keep_until is not None and path.exists():
+            columns, rows = self.read(path)
+            self.rows = [row for row in rows if int(row["step"]) <= keep_until]
+            self.columns = columns or self.columns
+        self._rewrite()
+
+    @staticmethod
+    def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+        """The columns and the complete rows of a file.
+
+        Raises:
+            InputError: it is no such table.
+        """
+        try:
             with open(path, newline="") as file:
                 reader = csv.DictReader(file)
-                self.rows = [row for row in reader if _complete(row) and int(row["step"]) <= keep_until]
-                self.columns = list(reader.fieldnames or self.columns)
-        self._rewrite()
+                return list(reader.fieldnames or ()), [row for row in reader if _complete(row)]
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(f"{path} can't be read as a table: {error}; move it away to begin a new one") from error
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Appends a row."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.errors import InputError
+from experiments.errors import InputError, as_input_error
 from experiments.human import Hands
 
 
@@ -31,12 +31,22 @@ class Video:
     def show(self, picture: np.ndarray, title: str) -> bool:
         """Adds a picture; a video has no title. The last one stays within even bounds, which mp4 needs."""
         height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-        self.writer.append_data(picture[:height, :width])
+        with as_input_error(OSError, prefix=f"can't write --video {self.path}: "):
+            self.writer.append_data(picture[:height, :width])
         return True
 
     def close(self) -> None:
-        """Completes the file."""
-        self.writer.close()
+        """Completes the file.
+
+        Raises:
+            InputError: it could not be written, as on a full disk.
+        """
+        with as_input_error(OSError, RuntimeError, prefix=f"can't write --video {self.path}: "):
+            self.writer.close()
+            if self.path.suffix == ".mp4":
+                import imageio_ffmpeg
+
+                imageio_ffmpeg.count_frames_and_secs(str(self.path))
 
 
 class Window:
@@ -59,7 +69,7 @@ class Window:
         except pygame.error:
             unseen = True
         if unseen:
-            raise InputError("there is no display to open a window on; write a video instead: --video play.mp4")
+            raise InputError("there is no display to open a window on; an agent can be watched with --video play.mp4")
 
     def show(self, picture: np.ndarray, title: str) -> bool:
         """Shows a picture until the next one's time; False once the window is closed."""

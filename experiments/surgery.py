@@ -1,6 +1,7 @@
 """`quintet surgery RUN --to CONFIG`: a run with a larger network, or for a world that shows and takes more."""
 
 import copy
+import math
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ class Options:
     """How far below the mean of the old ones the logits of new choices begin: with -20 others lose about 1e-9 of their
     probability, and new ones are practically never tried; with -5 each has some 0.7 percent of a usual one's."""
     checkpoint: str | None = None
-    """A step, a file or "best"; the last one by default."""
+    """A step or a file; the last one by default."""
     module: Modules = ()
     """A module of your own that the run needs."""
     runs_dir: str = "runs"
@@ -72,10 +73,14 @@ def main(argv: list[str]) -> int:
         print(USAGE)
         return 0 if not argv or argv[0] in ("-h", "--help") else _first(argv[0])
     options, run, before, after = parse(argv)
+    if not math.isfinite(options.new_choices):
+        raise InputError(f"--new-choices must be a finite number, got {options.new_choices}")
     path = runs.find_checkpoint(run, options.checkpoint)
     saved = read_checkpoint(path)["train"]
     if "optimizer" not in saved:
-        raise InputError(f"{run} holds a policy without what training needs; give the run that it was shipped from")
+        raise InputError(
+            f"{path} holds a policy without what training needs; give a checkpoint of a step, of the run itself"
+        )
     operate(run, path, before, after, saved, options)
     return 0
 

@@ -4,11 +4,14 @@ Under `torchrun` the same in several processes: each has its share of the enviro
 """
 
 import importlib.util
+import math
 import os
+import shlex
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -234,7 +237,19 @@ def train(
         with as_input_error(ValueError, RuntimeError, KeyError, prefix="the checkpoint doesn't fit: "):
             state.load_state_dict(saved["train"])
     try:
-        stopped_by = _loop(run, run_config, config, envs, state, saved is not None, options.stop_at_return)
+        with runs.alone(run) if first else nullcontext():
+            stopped_by = _loop(run, run_config, config, envs, state, saved is not None, options.stop_at_return)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted after {state.global_step:,} steps; go on from the last checkpoint with: {_again(run)}",
+            file=sys.stderr,
+        )
+        return 130
+    except Diverged as error:
+        raise InputError(
+            f"{error}\nthe last checkpoint is of before; a lower --learning-rate, in a new run, or normalised "
+            "observations may help"
+        ) from error
     except EnvError as error:
         kept = save(run, state) if distributed.size() == 1 else "the last checkpoint"
         raise InputError(
@@ -268,7 +283,7 @@ def _again(run: Path) -> str:
 
     count = distributed.size()
     start = "quintet" if count == 1 else f"torchrun --nproc-per-node {count} -m experiments.cli"
-    return f"{start} train --resume {run}"
+    return f"{start} train --resume {runs.words(run)}"
 
 
 def _loop(
@@ -287,6 +302,7 @@ def _loop(
         with _signals() as received:
             for metrics in learn(envs, config, state):
                 step = state.global_step
+                _check_losses(step, metrics)
                 metrics = metrics | (judge.look(state, last) if first else {})
                 progress.update(step, metrics)
                 if log is not None:
@@ -311,6 +327,16 @@ def _loop(
     return 0 if complete else stop
 
 
+class Diverged(Exception):
+    """A loss is no finite number any more, so nothing more can be learned."""
+
+
+def _check_losses(step: int, metrics: dict[str, float]) -> None:
+    for name, value in metrics.items():
+        if name.startswith("losses/") and not math.isfinite(value):
+            raise Diverged(f"training went astray: after {step:,} steps {name} is {value}")
+
+
 def save(run: Path, state: Any) -> Path:
     """Writes the checkpoint of the current step, if it is not there yet; all ranks call it, the first one writes."""
     from agents import checkpoint, distributed
@@ -325,15 +351,21 @@ def save(run: Path, state: Any) -> Path:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Notes SIGINT and SIGTERM in a list, to be acted on between iterations; a second Ctrl-C stops at once."""
+    """Notes SIGINT, SIGTERM and a closed terminal's SIGHUP in a list, to be acted on between iterations; a second
+    Ctrl-C stops at once."""
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
+        if number == signal.SIGINT:
+            os.write(2, b"\nstopping after this iteration; Ctrl-C again: at once, without a checkpoint\n")
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    if (hangup := getattr(signal, "SIGHUP", None)) and signal.getsignal(hangup) != signal.SIG_IGN:  # else: nohup
+        kinds.append(hangup)
+    before = {number: signal.signal(number, note) for number in kinds}
     try:
         yield received
     finally:
@@ -346,7 +378,6 @@ def with_next(run: Path, exit_code: int) -> int:
     from agents import distributed
 
     if exit_code == 0 and distributed.rank() == 0:
-        module = "".join(f" --module {name}" for name in runs.read_config(run).modules)
-        print(f"next:\n  quintet play {run}{module}\n  quintet evaluate {run}{module}")
-        print(f"  tensorboard --logdir {run.parent}")
+        print(f"next:\n  quintet play {runs.words(run)}\n  quintet evaluate {runs.words(run)}")
+        print(f"  tensorboard --logdir {shlex.quote(str(run.parent))}")
     return exit_code

@@ -48,14 +48,20 @@ def import_modules(names: Sequence[str]) -> None:
         InputError: no such module.
     """
     if names and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    for name in names:
-        name = name.removesuffix(".py").replace("/", ".")
+        sys.path.append(str(Path.cwd()))  # behind ours: a folder there may be called agents
+    for given in names:
+        path = Path(given.removesuffix(".py"))
+        path = path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+        name = ".".join(path.parts)
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise InputError(f"--module {given!r}: give a module's name, or a file in {Path.cwd()} or below")
         try:
             importlib.import_module(name)
+        except SyntaxError as error:
+            raise InputError(f"--module {name}: {error.msg} ({error.filename}, line {error.lineno})") from error
         except ModuleNotFoundError as error:
             if error.name != name.split(".")[0] and error.name != name:
-                raise
+                raise InputError(f"--module {name} needs {error.name!r}, which is not installed here") from error
             nearest = did_you_mean(name, [path.stem for path in Path.cwd().glob("*.py")])
             raise InputError(f"--module {name}: no such module in {Path.cwd()} or installed{nearest}") from error
 

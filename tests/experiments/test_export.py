@@ -67,7 +67,7 @@ def test_a_file_that_does_otherwise_is_found_out(run: Path, tmp_path: Path, caps
 def test_random_inputs_have_something_legal_and_begin_with_starts() -> None:
     from gymnasium import spaces
 
-    inputs = random_inputs(spaces.Discrete(5, start=2), 3)
+    inputs = random_inputs(spaces.Discrete(5, start=2), 3, 64)
     assert all(given["mask"].any(dim=1).all() for given in inputs)
     assert inputs[0]["starts"].all() and not inputs[1]["starts"].all()
     assert set(inputs[0]["obs"].tolist()) == {2, 3, 4, 5, 6}
