@@ -41,6 +41,8 @@ STEP_IN = real(1.6)
 TOGETHER2 = real(13 * 13)
 FAR_BEHIND = real(50)
 """Of the 200 that a lane is long."""
+WAIT, ON, BACK, HOME, HIT = range(5)
+"""Ways: stay, along the lane, a step back, to the fountain, at the nearest creep."""
 
 
 @rule
@@ -152,29 +154,36 @@ def siege(state, params, seat, level):
 
 @rule
 def advance(state, params, tables, seat, level):
-    """Walks on along the lane, but waits for creeps where towers are near, and for mates in the enemy's half."""
+    """Goes where `which_way` says; home by recall where nobody is near, else step by step."""
+    way = which_way(state, params, seat, level)
+    if way == ON:
+        walk(state, params, tables, seat, state.lane[seat])
+    elif way == HIT:
+        act(state, seat, ATTACK, first_hostile(params), 0)
+    elif way == HOME and is_left_in_peace(state, params, seat):
+        act(state, seat, RECALL, 0, 0)
+    elif way != WAIT:
+        retreat(state, params, tables, seat)
+
+
+@rule
+def which_way(state, params, seat, level):
+    """Where to on a lane with nothing to fight: creeps go first where towers are near, mates in the enemy's half."""
     tower = tower_in_the_way(state, params, seat, level)
     if tower >= 0:
-        if state.open[tower] == 0 or is_left_alone(state, params, seat):
-            turn_back(state, params, tables, seat)
-        return
-    if level == HARD and is_ahead_of_creeps(state, params, seat):
-        if state.row[seat, first_hostile(params)] >= 0 or is_threatened(state, params, seat):
-            retreat(state, params, tables, seat)
-        return
+        return HOME if state.open[tower] == 0 or is_left_alone(state, params, seat) else WAIT
     hostile = state.row[seat, first_hostile(params)]
+    if level == HARD and is_ahead_of_creeps(state, params, seat):
+        return BACK if hostile >= 0 or is_threatened(state, params, seat) else WAIT
     if state.row[seat, first_own(params)] < 0 and hostile >= 0 and is_creep(params.slot_kind[hostile]):
         home = home_tower(state, params, seat)
-        if home >= 0 and distance2(state, home, hostile) <= SIEGE_REACH2:
-            act(state, seat, ATTACK, first_hostile(params), 0)
-        else:
-            retreat(state, params, tables, seat)
-        return
-    if level == HARD and params.lanes > 1 and change_lane(state, params, tables, seat):
-        return
-    if level == HARD and params.lanes > 1 and is_ahead_of_mates(state, params, seat):
-        return
-    walk(state, params, tables, seat, state.lane[seat])
+        return HIT if home >= 0 and distance2(state, home, hostile) <= SIEGE_REACH2 else BACK
+    if level == HARD and params.lanes > 1:
+        if is_on_another_lane(state, params, seat):
+            return HOME
+        if is_ahead_of_mates(state, params, seat):
+            return WAIT
+    return ON
 
 
 @rule
@@ -199,12 +208,10 @@ def is_left_alone(state, params, seat):
 
 
 @rule
-def turn_back(state, params, tables, seat):
-    """Home from behind the enemy's lines, where no creeps come: at once where nobody is near, else step by step."""
+def is_left_in_peace(state, params, seat):
+    """Whether nobody is near who would disturb a recall, and it would lead anywhere."""
     alone = not is_threatened(state, params, seat) and crowd(state, params, seat) == real(0)
-    if alone and can_recall(state, params, seat):
-        return act(state, seat, RECALL, 0, 0)
-    return retreat(state, params, tables, seat)
+    return alone and can_recall(state, params, seat)
 
 
 @rule
@@ -268,15 +275,13 @@ def invaders(state, params, team, lane):
 
 
 @rule
-def change_lane(state, params, tables, seat):
-    """Goes home first where the way to the chosen lane would lead through the enemy's land; whether it does."""
+def is_on_another_lane(state, params, seat):
+    """Whether the way to the chosen lane would lead through the enemy's land, so that it begins at home."""
     unit, team = unit_of(params, seat), team_of(params, seat)
     where = progress(state, params, team, unit)
     if state.tick < GROUP_TICK or where < real(-60) or where > real(60):
         return False
-    if lane_at(params, team, state.x[unit], state.y[unit]) == state.lane[seat]:
-        return False
-    return turn_back(state, params, tables, seat)
+    return lane_at(params, team, state.x[unit], state.y[unit]) != state.lane[seat]
 
 
 @rule
