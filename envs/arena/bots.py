@@ -14,6 +14,7 @@ from envs.arena.actions import can_act, can_attack, can_recall, can_ward
 from envs.arena.bots_fight import chosen_enemy, fight, is_lethal, mend, self_help
 from envs.arena.bots_lane import GROUP_TICK, MINUTE, advance, farm, plan
 from envs.arena.bots_senses import (
+    ALARM_REACH2,
     EASY,
     HARD,
     MEDIUM,
@@ -23,7 +24,6 @@ from envs.arena.bots_senses import (
     first_hostile,
     health_per_cent,
     home_tower,
-    is_threatened,
     lane_at,
     nearest_enemy,
     retreat,
@@ -121,8 +121,8 @@ def survive(state, params, tables, seat, level):
         if not (level == HARD and worth_diving(state, params, seat)):
             return retreat(state, params, tables, seat)
     enemy = nearest_enemy(state, params, seat)
-    alone = not is_threatened(state, params, seat) and tower < 0
-    alone = alone and crowd(state, params, seat) == real(0) and can_recall(state, params, seat)
+    alone = enemy < 0 or state.d2[seat, state.row[seat, enemy]] > ALARM_REACH2
+    alone = alone and tower < 0 and crowd(state, params, seat) == real(0) and can_recall(state, params, seat)
     if health < RETREAT_AT:
         if enemy >= 0 and self_help(state, params, seat):
             return True

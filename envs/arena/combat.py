@@ -5,12 +5,14 @@ import numpy as np
 from envs.arena import data
 from envs.arena.abilities import claimant, wound
 from envs.arena.economy import at_shop, earn
-from envs.arena.state import ATTACK, BEASTS_A_CAMP, GROUP, LOOK_PERIOD
-from envs.arena.units import distance2, first_unit, is_structure, is_wild, num_units, pick, seat_of, unit_of
+from envs.arena.state import ATTACK, BEASTS_A_CAMP, GROUP
+from envs.arena.units import distance2, first_unit, is_structure, is_wild, pick, seat_of, unit_of
 from envs.engine import real, rule, sqrt
 
 HERO, BEAST = data.HERO, data.BEAST
 PULSE, NUM_ABILITIES = data.PULSE, data.NUM_ABILITIES
+LOOK_PERIOD = 4
+"""Ticks from one search for a target to the next; each unit has its own turn."""
 PROVOKED_TICKS = 10
 LEASH2 = real(40)
 """Beasts give up this far from home, squared."""
@@ -28,7 +30,7 @@ FOUNTAIN_SHARE = 10
 
 @rule
 def pulse(state, params, index):
-    """Counts down what holds a unit; once a pulse regenerates and burns it."""
+    """Counts down what holds a unit; neutrals forget whom they can't fight; once a pulse regenerates and burns it."""
     state.died[index] = np.int32(0)
     state.hurt[index] = np.int32(0)
     state.claim[index] = np.int32(0)
@@ -47,6 +49,9 @@ def pulse(state, params, index):
             wound(state, params, index, state.burn[index], state.burner[index])
         if state.burn_ticks[index] == 0:
             state.burn[index] = np.int32(0)
+    foe = state.foe[index]
+    if foe >= 0 and (is_astray(state, index) or not minds(state, params, index, foe)):
+        state.foe[index] = np.int32(-1)
     if state.tick % PULSE == 0:
         if is_wild(params.slot_kind[index]) and state.target[index] < 0:
             gain = state.max_health[index] // 20
@@ -78,8 +83,8 @@ def regenerate(state, params, seat, unit):
 
 
 @rule
-def aim(state, params, index):
-    """Whom each unit attacks: a hero as its action says, the others whom they attacked before, while they can."""
+def acquire(state, params, index):
+    """Whom each unit attacks: a hero as its action says, the others whom they find."""
     if state.health[index] <= 0:
         state.target[index] = np.int32(-1)
         return
@@ -93,29 +98,9 @@ def aim(state, params, index):
     elif params.kind_chase[kind] > real(0):
         if not keeps_target(state, params, index):
             state.target[index] = np.int32(-1)
-        if is_astray(state, index) or not minds(state, params, index, state.foe[index]):
-            state.foe[index] = np.int32(-1)
-
-
-@rule
-def look_out(state, params, index):
-    """Whom the units of all factions whose turn it is find; `index` counts every `LOOK_PERIOD`-th slot of a faction."""
-    team, half = watches(params.team_units), watches(params.half_units)
-    faction = index // team if index < 2 * team else 2 + (index - 2 * team) // half
-    number = index % team if index < 2 * team else (index - 2 * team) % half
-    rank = number * LOOK_PERIOD + (LOOK_PERIOD - state.tick % LOOK_PERIOD) % LOOK_PERIOD
-    if rank >= num_units(params, faction):
-        return
-    unit = first_unit(params, faction) + rank
-    kind = params.slot_kind[unit]
-    if state.health[unit] > 0 and params.kind_chase[kind] > real(0):
-        state.target[unit] = provoker(state, params, unit) if is_wild(kind) else prey(state, params, unit, kind)
-
-
-@rule
-def watches(count):
-    """How many of `count` units look out in one tick, at most."""
-    return (count + LOOK_PERIOD - 1) // LOOK_PERIOD
+        if (state.tick + params.slot_rank[index]) % LOOK_PERIOD == 0:
+            wild = is_wild(kind)
+            state.target[index] = provoker(state, params, index) if wild else prey(state, params, index, kind)
 
 
 @rule
@@ -282,18 +267,26 @@ def land(state, params, attacker, victim):
 
 
 @rule
-def blow(state, params, attacker, victim):
-    """The damage of one attack after armour, on average."""
+def force(state, params, attacker):
+    """The damage of one attack before armour, on average."""
     damage = state.damage[attacker]
     if params.slot_kind[attacker] == HERO and state.might[params.slot_faction[attacker]] > 0:
         damage = damage * MIGHT // 100
-    return np.int32(max(damage * ARMOR_HALF // (ARMOR_HALF + state.armor[victim]), 1))
+    return damage
 
 
 @rule
-def surest_blow(state, params, attacker, victim):
-    """The damage that one attack does at least, after armour."""
-    return np.int32(max(blow(state, params, attacker, victim) * LEAST_LUCK // 100, 1))
+def blow(state, params, attacker, victim):
+    """The damage of one attack after armour, on average."""
+    return np.int32(max(force(state, params, attacker) * ARMOR_HALF // (ARMOR_HALF + state.armor[victim]), 1))
+
+
+@rule
+def is_one_blow(state, params, attacker, victim):
+    """Whether one attack would kill, whatever luck makes of it: a blow is as much as needed, without a division."""
+    health = state.health[victim]
+    needed = (100 * health + LEAST_LUCK - 1) // LEAST_LUCK
+    return health <= 1 or force(state, params, attacker) * ARMOR_HALF >= needed * (ARMOR_HALF + state.armor[victim])
 
 
 @rule

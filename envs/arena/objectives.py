@@ -32,14 +32,10 @@ MIGHT_TICKS = 450
 
 @rule
 def count_dead(state, params, index):
-    """How many of a group of units died this tick, which mostly spares `settle_deaths` the question; and what the group
-    shot at units that died misses whoever comes to life in their slots."""
+    """How many of a group of units died this tick; mostly none, which spares `settle_deaths` the question."""
     state.dead[index] = np.int32(0)
     for unit in range(index * GROUP, min((index + 1) * GROUP, params.units)):
         state.dead[index] += state.died[unit]
-        victim = state.shot_victim[unit]
-        if victim >= 0 and state.died[victim] != 0:
-            state.shot_victim[unit] = np.int32(-1)
 
 
 @rule
@@ -55,7 +51,10 @@ def settle_deaths(state, params):
 
 @rule
 def settle(state, params, unit):
-    """What one death brings."""
+    """What one death brings; what was shot at the dead misses whoever comes to life in the slot."""
+    for other in range(params.units):
+        if state.shot_victim[other] == unit:
+            state.shot_victim[other] = np.int32(-1)
     kind = params.slot_kind[unit]
     killer = claimant(state, params, unit)
     if kind == HERO:

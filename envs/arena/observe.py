@@ -13,7 +13,7 @@ import numpy as np
 from envs.arena import data
 from envs.arena.abilities import can_cast
 from envs.arena.actions import can_go
-from envs.arena.combat import surest_blow
+from envs.arena.combat import is_one_blow
 from envs.arena.economy import at_shop, wanted_item
 from envs.arena.map import ARRIVED
 from envs.arena.movement import UNIT_X, UNIT_Y
@@ -380,7 +380,7 @@ def observe_enemy(state, params, seat, other, obs, at):
     obs[at + 1] = flag(visible)
     place(state, params, seat, state.known_x[other], state.known_y[other], obs, at + 2)
     obs[at + 5] = flag(visible and state.target[unit] == me)
-    obs[at + 6] = flag(visible and state.health[unit] <= surest_blow(state, params, me, unit))
+    obs[at + 6] = flag(visible and is_one_blow(state, params, me, unit))
     obs[at + 7] = min(real(state.tick - state.known_tick[other]) * SECONDS_30, real(1))
     obs[at + 8] = real(state.respawn[other]) * SECONDS_30
     for i in range(LOOK):
@@ -428,7 +428,7 @@ def observe_units(state, params, seat, index, obs):
     obs[at] = real(1)
     place(state, params, seat, state.x[unit], state.y[unit], obs, at + 1)
     obs[at + 4] = flag(state.target[unit] == me)
-    obs[at + 5] = flag(state.health[unit] <= surest_blow(state, params, me, unit))
+    obs[at + 5] = flag(is_one_blow(state, params, me, unit))
     obs[at + 6] = health_share(state, unit)
     obs[at + 7] = real(state.health[unit]) * HEALTH
     for i in range(TRAITS):

@@ -26,9 +26,6 @@ EYES = 4
 """Groups of a team's units that look round side by side."""
 NUM_ITEMS = len(data.ITEMS)
 
-LOOK_PERIOD = 4
-"""Ticks from one search for a target to the next; each unit has its own turn."""
-
 STOP, MOVE, ATTACK, CAST, WARD, RECALL, BUY = 0, 1, 2, 3, 7, 8, 9
 """Verbs: `CAST` to `CAST + 3` are the abilities; `BUY` to `BUY + NUM_ITEMS - 1` items and the four after them abilities
 to learn, where an option hands these to the policy."""
@@ -79,11 +76,6 @@ class Size(NamedTuple):
     def groups(self) -> int:
         """Groups of all slots."""
         return -(-self.units // GROUP)
-
-    @property
-    def watches(self) -> int:
-        """Units that look out for targets in one tick, at most."""
-        return 2 * (-(-self.team_units // LOOK_PERIOD) - (-self.half_units // LOOK_PERIOD))
 
     @property
     def rows(self) -> int:

@@ -223,7 +223,7 @@ def _step(size: Size) -> list[Any]:
     return [
         (bots.think, seats), (actions.obey, seats), (rewards.remember, seats),
         (combat.pulse, all_units), (combat.pulse_hero, seats),
-        (abilities.cast, seats), (combat.aim, all_units), (combat.look_out, size.watches),
+        (abilities.cast, seats), (combat.acquire, all_units),
         (movement.steer, all_units), (movement.move, all_units),
         (combat.attack, all_units), (combat.count_landing, size.groups), combat.strike,
         abilities.count_due, (abilities.suffer, all_units),
