@@ -45,6 +45,8 @@ class Options:
 def main(argv: list[str]) -> int:
     """`quintet export ...`; returns the exit code, 1 where the file doesn't do as the policy does."""
     options = flags.parse(Options, argv, "quintet export")
+    if not Path(options.to).parent.is_dir():
+        raise InputError(f"--to {options.to}: there is no folder {Path(options.to).parent}")
     path = check_file("--to", options.to, ".pt", ".onnx")
     run = runs.find(options.run, options.runs_dir)
     run_config, chosen = runs.read_config(run), runs.find_checkpoint(run, options.checkpoint)

@@ -66,7 +66,9 @@ def load_policy(run_config: runs.RunConfig, path: Path, envs: Any) -> Any:
     if getattr(config, "network", "mlp") == "entities":
         layouts.append(getattr(envs, "obs_layout", None))
     policy = module.make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
-    with as_input_error(RuntimeError, KeyError, prefix=f"{path} doesn't fit {run_config.env_id} as it is now: "):
+    with as_input_error(
+        RuntimeError, KeyError, prefix=f"{path}, of {run_config.env_id}, doesn't fit what it is to play here: "
+    ):
         policy.load_state_dict(saved["train"]["policy"])
     return policy.eval()
 

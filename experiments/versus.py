@@ -72,7 +72,7 @@ def best_scripted(envs: Any) -> str:
         InputError: a world that is no match of two teams.
     """
     if not is_match(envs):
-        raise InputError(f"--versus needs a world of two teams, such as quintet/Duel-v0, and {envs.world.name} is none")
+        raise InputError(f"a match needs a world of two teams, such as quintet/Duel-v0, and {envs.world.name} is none")
     return (level_names(envs.world.scripted_levels) or ["random"])[-1]
 
 

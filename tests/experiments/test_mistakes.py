@@ -51,7 +51,7 @@ def test_zero_steps_at_most_are_no_end(run: Path, tmp_path: Path, capsys: pytest
         (("evaluate", "RUN", "--seed", "-1"), "--seed must lie in 0"),
         (("play", "RUN", "--seed", "99999999999999", "--video", "x.gif"), "--seed must lie in 0"),
         (("play", "RUN", "--video", "FILE/x.gif"), "can't be written"),
-        (("export", "RUN", "--to", "FILE/x.pt"), "can't be written"),
+        (("export", "RUN", "--to", "FILE/x.pt"), "there is no folder"),
         (("plot", "RUN", "--out", "x.csv"), "must end in .png or .pdf or .svg"),
         (("report", "--table", "--out", "x.md"), "must end in .json"),
         (("arena-games", "--out", "FILE/x.json"), "can't be written"),
