@@ -189,7 +189,6 @@ def _write(
             for (one, other), tally in tallies.items()
         ],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")
     pages.put(path.with_suffix(".md"), "ratings", text)
     written = [path, path.with_suffix(".md")]

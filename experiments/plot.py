@@ -89,11 +89,10 @@ def curve(run: Path, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file."""
+    """The complete rows of a run's table."""
     if not path.is_file():
         raise InputError(f"{path} does not exist")
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    return runs.Table.read(path)[1]
 
 
 def average(curves: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -169,38 +169,34 @@ def _train(
     options: Options, rows: list[Row], settings: dict[str, str | None], results: list[dict], path: Path
 ) -> list[str]:
     """Trains and evaluates what is due; returns what was said by runs that failed."""
-    failures: list[str] = []
     wanted = {row.name: row for row in rows if fnmatch.fnmatchcase(row.name, options.only)}
     for name, row in wanted.items():
         if settings[name] is None:
             print(f"skipped: {name}; its heading names the extra to install: {row.group}", flush=True)
 
-    def work(name: str, seed: int) -> tuple[dict[str, Any], str] | None:
-        try:
-            result = train_and_evaluate(wanted[name], seed, Path(options.runs_dir))
-        except InputError as error:
-            failures.append(str(error))
-            print(f"failed: {name}, seed {seed}: {error}", flush=True)
-            return None
+    def work(name: str, seed: int) -> tuple[dict[str, Any], str]:
+        result = train_and_evaluate(wanted[name], seed, Path(options.runs_dir))
         return result, f"{result['mean']:.1f} in {result['seconds']:.0f} s"
 
-    run_all(due(list(wanted), options.seeds, settings, results), work, settings, results, path, options.jobs)
-    return failures
+    return run_all(due(list(wanted), options.seeds, settings, results), work, settings, results, path, options.jobs)
 
 
 def run_all(
-    waiting: list[tuple[str, int]], work: Callable[[str, int], tuple[dict[str, Any], str] | None],
+    waiting: list[tuple[str, int]], work: Callable[[str, int], tuple[dict[str, Any], str]],
     settings: dict[str, str | None], results: list[dict[str, Any]], path: Path, jobs: int,
-) -> None:  # fmt: skip
-    """Does the work for rows and seeds; each result is on disk as soon as it is there.
+) -> list[str]:  # fmt: skip
+    """Does the work for rows and seeds; each result is on disk as soon as it is there, whatever fails beside it.
 
     Args:
         waiting: names of rows, and seeds.
-        work: gives the result and what to say of it; None: nothing came of it, and it has said so.
+        work: gives the result and what to say of it, or raises an `InputError`.
         settings: hashes by name.
         results: of before; they grow.
         path: the file of all results.
         jobs: how many side by side.
+
+    Returns:
+        what was said by work that failed.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM, here or of a run; all runs have been stopped then.
@@ -208,21 +204,26 @@ def run_all(
     from agents.checkpoint import write_atomic
 
     print(f"{len(waiting)} runs to train, {jobs} side by side", flush=True)
+    failures: list[str] = []
     pool = ThreadPoolExecutor(jobs)
     futures = {pool.submit(work, *pair): pair for pair in waiting}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for number, future in enumerate(as_completed(futures), start=1):
-            (name, seed), done = futures[future], future.result()
-            if done is None:
+            name, seed = futures[future]
+            try:
+                result, said = future.result()
+            except InputError as error:
+                failures.append(str(error))
+                print(f"failed: {name}, seed {seed}: {error}", flush=True)
                 continue
-            results.append({"row": name, "settings": settings[name], "seed": seed, **done[0]})
+            results.append({"row": name, "settings": settings[name], "seed": seed, **result})
             mine = {_key(one) for one in results}  # another process may have added to the file
             results += [one for one in read_results(path, settings) if _key(one) not in mine]
             results.sort(key=lambda one: (one["row"], one["seed"]))
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())
-            print(f"[{number}/{len(waiting)}] {name}, seed {seed}: {done[1]}", flush=True)
+            print(f"[{number}/{len(waiting)}] {name}, seed {seed}: {said}", flush=True)
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(RUNNING):
@@ -231,6 +232,7 @@ def run_all(
     finally:
         pool.shutdown(cancel_futures=True)
         signal.signal(signal.SIGTERM, before)
+    return failures
 
 
 def _key(result: dict[str, Any]) -> tuple[Any, ...]:
