@@ -11,7 +11,7 @@ from agents.distributions import Heads
 from agents.encoding import Encoder
 from agents.entities import Entities, Team, make_pointer, tied_columns
 from agents.memory import make_memory
-from agents.networks import MLP, Features, is_image
+from agents.networks import MLP, Features, Trace, is_image
 from agents.normalize import RunningNorm
 
 
@@ -33,7 +33,8 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
 class Policy(nn.Module):
     """An actor and a critic; what `agents.ppo.Config` says decides what they share.
 
-    `kind` is what the shapes of its tensors don't tell of how it acts.
+    `kind` is what the shapes of its tensors don't tell of how it acts. `by_hand` says whether it knows its gradients
+    (`trace`, `backward`): where actor and critic are linear layers, and an action has one part.
 
     The memory is `[N, m]`, with m 0 where nothing is remembered; `forward` then takes any leading dimensions and
     leaves memory and starts alone. With a memory it takes sequences, `[T, N, ...]`.
@@ -79,6 +80,8 @@ class Policy(nn.Module):
         num_outputs = self.heads.num_outputs if self.pointer is None else self.pointer.num_inputs
         self.actor = MLP((*widths, num_outputs), config.activation, gain=0.01)
         self.critic = MLP((*widths, 1), config.activation, gain=1.0)
+        plain = self.remember is self.team is entities is self.trunk is self.features.convolutions is None
+        self.by_hand = plain and self.heads.by_hand and not self.bfloat16
 
     def initial_memory(self, num_envs: int) -> Tensor:
         """Of worlds of which nothing was seen: zeros `[num_envs, m]`."""
@@ -115,6 +118,19 @@ class Policy(nn.Module):
             seen = self._deepen(seen)
             outputs, value = self._outputs(seen, rows), self.critic(seen).squeeze(-1)
         return self.heads(outputs.float(), mask), value.float(), memory.float()
+
+    def trace(self, obs: Tensor, mask: Tensor | None) -> tuple[Any, Tensor, tuple[Trace, Trace]]:
+        """The distribution of actions and the value for observations `[B, *shape]`, and what `backward` needs to know
+        of the way there; both without autograd, and only where `by_hand` is true."""
+        seen, _ = self._see(obs)
+        actor, critic = self.actor.trace(seen), self.critic.trace(seen)
+        return self.heads(actor.output, mask), critic.output.squeeze(-1), (actor, critic)
+
+    def backward(self, traces: tuple[Trace, Trace], by_outputs: Tensor, by_values: Tensor) -> None:
+        """Sets the gradients of a loss, given its slopes by what the heads take and by the values `[B]`."""
+        actor, critic = traces
+        self.actor.backward(actor, by_outputs)
+        self.critic.backward(critic, by_values.unsqueeze(-1))
 
     def step(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
         """`forward` for one step, observations `[N, *shape]`."""

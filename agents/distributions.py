@@ -31,6 +31,7 @@ class Heads(nn.Module):
         num_outputs: outputs that `forward` takes.
         num_noise: random numbers a choice takes.
         num_columns: columns of a mask; Box actions have none.
+        by_hand: whether there is a `backward`: where an action has one part.
         sizes: choices of each part.
         blocks: mask blocks of each later part.
     """
@@ -41,11 +42,13 @@ class Heads(nn.Module):
         super().__init__()
         self.is_box = isinstance(action_space, spaces.Box)
         self.by_kind = by_kind
+        self.by_hand = self.is_box
         if self.is_box:
             self.num_outputs = self.num_noise = int(math.prod(action_space.shape or ()))
             self.log_std = nn.Parameter(torch.full((self.num_outputs,), float(log_std)))
         else:
             self.sizes, self.kinds = _parts(action_space, layout)
+            self.by_hand = len(self.sizes) == 1
             self.blocks = tuple(max(kinds) + 1 for kinds in self.kinds)
             self.num_noise = sum(self.sizes)
             self.num_columns = self.sizes[0] + sum(
@@ -64,6 +67,14 @@ class Heads(nn.Module):
             return Categorical(outputs, mask, squeeze=self.scalar)
         tables = [getattr(self, f"kinds_{part}") for part in range(len(self.kinds))]
         return Parts(outputs, mask, self.sizes, self.blocks, tables, self.by_kind)
+
+    def backward(self, dist: Any, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> Tensor:
+        """The gradients of a loss, by hand: its slopes by the outputs `[B, num_outputs]`, given those by the
+        log-probabilities of actions and by the entropies, `[B]`. What is learned of Box actions has its `.grad` set."""
+        if not self.is_box:
+            return dist.slopes(actions, by_log_probs, by_entropy)
+        by_mean, self.log_std.grad[:] = dist.slopes(actions, by_log_probs, by_entropy)  # pyright: ignore
+        return by_mean
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device | str) -> Tensor:
         """What choices are drawn from, `[*shape, num_noise]`: Gaussian for Box, Gumbel for discrete parts."""
@@ -112,6 +123,14 @@ class Gaussian:
         total = (self.log_std + 0.5 * (1 + math.log(2 * math.pi))).sum()
         return total.expand(self.mean.shape[:-1])
 
+    def slopes(self, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> tuple[Tensor, Tensor]:
+        """A loss's slopes by the mean `[B, d]` and the log standard deviations `[d]`, given those by log-probabilities
+        and entropies, `[B]`."""
+        narrow, by_log_probs = (-self.log_std).exp(), by_log_probs.unsqueeze(-1)
+        scaled = (actions - self.mean) * narrow
+        by_log_std = (by_log_probs * (scaled.square() - 1)).sum(0) + by_entropy.sum()
+        return by_log_probs * scaled * narrow, by_log_std
+
 
 class Categorical:
     """One choice of n by logits `[..., n]`; illegal ones have probability 0.
@@ -122,7 +141,7 @@ class Categorical:
 
     def __init__(self, logits: Tensor, mask: Tensor | None, squeeze: bool = True) -> None:
         self.logits = logits if mask is None else logits.masked_fill(~mask, LOWEST)
-        self.squeeze = squeeze
+        self.mask, self.squeeze = mask, squeeze
         self._log_probs: Tensor | None = None
 
     @property
@@ -143,14 +162,24 @@ class Categorical:
         """int64: the most probable."""
         return self._shaped(self.logits.argmax(-1))
 
+    def _index(self, actions: Tensor) -> Tensor:
+        return actions.unsqueeze(-1) if self.squeeze else actions
+
     def log_prob(self, actions: Tensor) -> Tensor:
         """`[...]`"""
-        index = actions.unsqueeze(-1) if self.squeeze else actions
-        return self.log_probs.gather(-1, index).squeeze(-1)
+        return self.log_probs.gather(-1, self._index(actions)).squeeze(-1)
 
     def entropy(self) -> Tensor:
         """`[...]`, over the legal choices."""
         return -(self.log_probs.exp() * self.log_probs).sum(-1)
+
+    def slopes(self, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> Tensor:
+        """A loss's slopes by the logits `[B, n]`, given those by log-probabilities and entropies, `[B]`."""
+        by_log_probs, by_entropy = by_log_probs.unsqueeze(-1), by_entropy.unsqueeze(-1)
+        probs, surprise = self.log_probs.exp(), self.log_probs + self.entropy().unsqueeze(-1)
+        slopes = probs * torch.addcmul(by_log_probs, by_entropy, surprise).neg_()
+        slopes.scatter_add_(-1, self._index(actions), by_log_probs)
+        return slopes if self.mask is None else slopes.masked_fill_(~self.mask, 0)
 
 
 class Parts:

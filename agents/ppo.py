@@ -334,9 +334,10 @@ def _turns(state: TrainState, noise: Tensor) -> Iterator[tuple[Tensor, Tensor | 
     """For each time that the policy acts its noise and, where segments begin, where its memory is to be kept."""
     sizes, begun = state.collector.sizes, state.begun
     length = len(noise) // len(begun) if len(begun) else len(noise) + 1
-    for t, drawn in enumerate(noise.unbind()):
+    parts = zip(*(part.unbind() for part in noise.split(sizes, dim=1)), strict=True)
+    for t, drawn in enumerate(parts):
         places = begun[t // length].split(sizes) if len(begun) and t % length == 0 else [None] * len(sizes)
-        yield from zip(drawn.split(sizes), places, strict=True)
+        yield from zip(drawn, places, strict=True)
 
 
 @dataclass
@@ -510,28 +511,55 @@ def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
-    """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
-    log_probs, values, entropy = state.reconsider(state.policy, batch)
+    """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`.
+
+    The loss's slopes by log-probability, value and entropy are short enough to be written down (`slopes`). Those behind
+    them are autograd's work, or of a plain policy by hand, in half the time: small networks cost little but its calls.
+    """
+    policy, optimizer = state.policy, state.optimizer
+    by_hand = policy.by_hand and not config.compile
+    with torch.inference_mode(by_hand):
+        if by_hand:
+            dist, values, traces = policy.trace(batch.obs, batch.action_mask)
+            seen = dist.log_prob(batch.actions), values, dist.entropy()
+        else:
+            dist, traces, seen = None, None, state.reconsider(policy, batch)
+        optimizer.zero_grad()
+        with torch.no_grad():
+            (by_log_probs, by_values, by_entropy), records, count = slopes(batch, *seen, config)
+        if traces is None:
+            torch.autograd.backward(seen, (by_log_probs, by_values, by_entropy))
+        else:
+            policy.backward(traces, policy.heads.backward(dist, batch.actions, by_log_probs, by_entropy), by_values)
+        distributed.average_gradients(optimizer.grad, count)
+        optimizer.step(config.max_grad_norm)
+        return records
+
+
+def slopes(
+    batch: Batch, log_probs: Tensor, values: Tensor, entropy: Tensor, config: Config
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, int | Tensor]:
+    """Those of a minibatch's loss by log-probabilities, values and entropies, what `minibatch_step` returns, and the
+    number of steps that count. What is clipped has none: nothing is gained there by moving on (Schulman et al., eq. 7).
+    """
     advantages, weight = batch.advantages, batch.weight
     log_ratio = log_probs - batch.log_probs
     if weight is not None:  # actions of others may be all but impossible for this policy
         log_ratio = log_ratio.masked_fill(weight == 0, 0)
     ratio = log_ratio.exp()
     clipped_ratio = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
-    gains = torch.min(advantages * ratio, advantages * clipped_ratio)
-    value_errors = (values - batch.returns).square()
+    gains, clipped_gains = advantages * ratio, advantages * clipped_ratio
+    by_log_probs = torch.where(gains > clipped_gains, 0, -gains)
+    by_values = errors = values - batch.returns
+    value_losses = errors.square()
     if config.clip_vloss:
-        clipped = batch.values + (values - batch.values).clamp(-config.clip_coef, config.clip_coef)
-        value_errors = torch.max(value_errors, (clipped - batch.returns).square())
-    bonus = gains + config.ent_coef * entropy
-    goal = torch.sub(bonus, value_errors, alpha=0.5 * config.vf_coef)
-    count = goal.numel() if weight is None else weight.sum()
-    loss = (goal.mean() if weight is None else (goal * weight).sum() / count.clamp(min=1)).neg()  # pyright: ignore
-
-    state.optimizer.zero_grad()
-    loss.backward()
-    distributed.average_gradients(state.optimizer.grad, count)
-    state.optimizer.step(config.max_grad_norm)
-    with torch.no_grad():
-        moved = (clipped_ratio != ratio).float()
-        return torch.stack([-gains, 0.5 * value_errors, entropy, ratio - 1 - log_ratio, moved]).flatten(1)
+        moved = values - batch.values
+        kept = moved.clamp(-config.clip_coef, config.clip_coef)
+        clipped_losses = (errors + (kept - moved)).square()
+        by_values = torch.where((kept != moved) & (clipped_losses > value_losses), 0, errors)
+        value_losses = torch.max(value_losses, clipped_losses)
+    count = errors.numel() if weight is None else weight.sum()
+    share = torch.ones_like(errors).div_(count) if weight is None else weight / count.clamp(min=1)  # pyright: ignore
+    by_each = by_log_probs * share, config.vf_coef * by_values * share, -config.ent_coef * share
+    records = (-torch.min(gains, clipped_gains), 0.5 * value_losses, entropy, ratio - 1 - log_ratio)
+    return by_each, torch.stack([*records, (clipped_ratio != ratio).float()]).flatten(1), count
