@@ -12,6 +12,7 @@ SUITES = {
     "dqn": "experiments.bench_dqn",
     "ddpg": "experiments.bench_ddpg",
     "solve": "experiments.bench_solve",
+    "jax": "experiments.bench_jax",
     "returns": "experiments.bench_returns",
     "league": "experiments.bench_league",
     "gpu": "experiments.bench_gpu",

@@ -79,37 +79,36 @@ class Options:
 
 def ours(task: Task, seed: int) -> tuple[float, float]:
     """Seconds from the start of a process of ours to its end without the evaluation, and what that said."""
+    return trained(f"{task.algorithm} quintet/{task.env} --seed {seed} --stop-at-return {task.threshold}")
+
+
+def trained(words: str) -> tuple[float, float]:
+    """Seconds that a process of `quintet train` takes, and what its agent reaches then in `EPISODES` episodes."""
+    program = [sys.executable, "-m", "experiments.cli"]
     with tempfile.TemporaryDirectory() as folder:
-        words = f"train {task.algorithm} quintet/{task.env} --seed {seed} --stop-at-return {task.threshold}"
-        command = [
-            sys.executable,
-            "-m",
-            "experiments.cli",
-            *words.split(),
-            "--eval-episodes",
-            "0",
-            "--runs-dir",
-            folder,
-        ]
         started = time.perf_counter()
-        _run(command)
+        run_process([*program, "train", *words.split(), "--eval-episodes", "0", "--runs-dir", folder])
         seconds = time.perf_counter() - started
         (run,) = runs.known_runs(Path(folder))
-        judge = ["evaluate", str(run), "--episodes", str(EPISODES), "--json"]
-        shown = json.loads(_run([sys.executable, "-m", "experiments.cli", *judge]))
+        shown = json.loads(run_process([*program, "evaluate", str(run), "--episodes", str(EPISODES), "--json"]))
     return seconds, shown["deterministic"]["mean"]
 
 
 def theirs(task: Task, seed: int) -> tuple[float, float]:
     """The same of stable-baselines3."""
     started = time.perf_counter()
-    said = _run([sys.executable, "-m", "experiments.bench_solve", task.algorithm, str(seed)])
+    said = run_process([sys.executable, "-m", "experiments.bench_solve", task.algorithm, str(seed)])
     total = time.perf_counter() - started
     judged, value = json.loads(said.splitlines()[-1])
     return total - judged, value
 
 
-def _run(command: list[str]) -> str:
+def run_process(command: list[str]) -> str:
+    """What a program prints, on a thread.
+
+    Raises:
+        InputError: it failed.
+    """
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"{' '.join(command[2:])} failed:\n{done.stderr[-2000:]}")

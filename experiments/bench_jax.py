@@ -1,0 +1,130 @@
+"""`quintet bench jax`: PPO on CartPole beside the same PPO in JAX, worlds and updates compiled into one.
+
+Both sides have the same network and hyperparameters. What is measured is the speed of the loop once all is compiled,
+and what somebody waits for: from the start of a process to so many steps learned from, and to CartPole solved.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from experiments import bench_ppo
+from experiments.algorithms import preset
+from experiments.bench import RESULTS, Figure, machine, one_core, write
+from experiments.bench_dqn import rate
+from experiments.bench_solve import EPISODES, run_process, trained
+from experiments.errors import InputError
+
+WORLD, THRESHOLD = "quintet/CartPole-v1", 475.0
+STEPS = 499_712
+"""Half a million, in whole iterations."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measures PPO on CartPole beside the same PPO in JAX (extra 'jax'), on one core, in turns."""
+
+    turns: int = 5
+    """Seeds, a turn each; the medians count."""
+    out: str = str(RESULTS / "bench_jax.json")
+    """File that the figures are written to."""
+
+
+def check_installed() -> str:
+    """The version of JAX.
+
+    Raises:
+        InputError: it, or optax, is not installed.
+    """
+    if importlib.util.find_spec("jax") is None or importlib.util.find_spec("optax") is None:
+        raise InputError(
+            "this benchmark stands beside JAX, which needs the extra 'jax': pip install 'quintet[jax]' "
+            "(in a clone: pip install -c constraints.txt -e '.[jax]')"
+        )
+    return importlib.metadata.version("jax")
+
+
+def configs(seed: int) -> dict[str, Any]:
+    """CleanRL's hyperparameters, for so many steps, and those of our preset, until it is solved."""
+    from agents import ppo
+
+    return {
+        "steps": replace(bench_ppo.config(seed, STEPS), anneal_lr=True),
+        "solve": ppo.Config(**preset("ppo", WORLD), seed=seed),
+    }
+
+
+def ours(what: str, seed: int) -> dict[str, float]:
+    """Seconds of a process of ours, and the mean return of what it has learned."""
+    found = configs(seed)
+    usual, config = asdict(found["solve"]), asdict(found[what])
+    flags = [_flag(name, value) for name, value in config.items() if value != usual[name]]
+    stop = f"--stop-at-return {THRESHOLD}" if what == "solve" else ""
+    seconds, mean = trained(f"ppo {WORLD} --seed {seed} {' '.join(flags)} {stop}")
+    return {"seconds": seconds, "mean": mean}
+
+
+def _flag(name: str, value: Any) -> str:
+    name = name.replace("_", "-")
+    return f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name} {value}"
+
+
+def theirs(what: str, seed: int) -> dict[str, float]:
+    """The same of JAX, and its steps a second once everything was compiled."""
+    settings = {"stop_at_return": THRESHOLD if what == "solve" else 1e9, "episodes": EPISODES}
+    started = time.perf_counter()
+    words = json.dumps(asdict(configs(seed)[what]) | settings)
+    said = json.loads(run_process([sys.executable, "-m", "experiments.reference_jax", words]))
+    seconds = time.perf_counter() - started - said["judged_seconds"]
+    return {"seconds": seconds, "mean": said["mean"], "rate": said["later_steps"] / said["seconds"]}
+
+
+def figure(name: str, unit: str, ours: list[float], theirs: list[float], bar: str) -> Figure:
+    """Medians, and that of the ratios turn by turn."""
+    ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
+    return Figure(name, unit, median(ours), median(theirs), ratio, bar)
+
+
+def main(options: Options) -> None:
+    """Measures, prints a line for each figure and writes them with every turn."""
+    version = check_installed()
+    one_core()
+    loop, turns = bench_ppo.ours(), []
+    for seed in range(1, options.turns + 1):
+        turn: dict[str, Any] = {"seed": seed}
+        for what in ("steps", "solve"):
+            turn[what] = {"ours": ours(what, seed), "theirs": theirs(what, seed)}
+        turn["steps"]["ours"]["rate"] = rate(loop, bench_ppo.STEPS)
+        print(f"  seed {seed}: {_told(turn)}", flush=True)
+        turns.append(turn)
+
+    def both(what: str, field: str) -> list[list[float]]:
+        return [[turn[what][side][field] for turn in turns] for side in ("ours", "theirs")]
+
+    solved = [sum(mean >= THRESHOLD for mean in means) for means in both("solve", "mean")]
+    of_each = f"solved {solved[0]} and {solved[1]} of {options.turns}"
+    figures = [
+        figure("PPO on CartPole, 8 envs x 128 steps, once compiled", "steps/s", *both("steps", "rate"), bar=""),
+        figure(f"{STEPS:,} such steps from a process's start", "s", *both("steps", "seconds"), bar=""),
+        figure(f"start to {THRESHOLD:g}, our preset ({of_each})", "s", *both("solve", "seconds"), bar=""),
+    ]
+    print(f"{'':<58} {'ours':>12} {'theirs':>12}")
+    for one in figures:
+        print(one.line())
+    about = {**machine(), "jax": version}
+    command = f"quintet bench jax --turns {options.turns}"
+    document = {"machine": about, "command": command, "figures": [vars(one) for one in figures], "turns": turns}
+    write(document, Path(options.out))
+
+
+def _told(turn: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{what} {turn[what]['ours']['seconds']:.1f} s beside {turn[what]['theirs']['seconds']:.1f} s"
+        for what in ("steps", "solve")
+    )
