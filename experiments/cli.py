@@ -46,6 +46,12 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"quintet: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        fewer = "smaller numbers, such as those of environments, steps or layers, need less"
+        print(f"quintet: there is not enough memory: {error}; {fewer}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("quintet: interrupted", file=sys.stderr)
         return 130

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import json
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -48,7 +49,9 @@ def _one_line(box: str) -> str:
         if section[0].startswith("Perhaps you meant") and len(section) > 1:
             message += f"; did you mean {section[1].split()[0].rstrip(',')}?"
     if message.startswith("Unrecognized options: "):
-        words = re.findall(r"--[\w.-]+", message.partition(";")[0]) or [message.partition(": ")[2]]
+        words = re.findall(r"--[\w.-]+", message.partition(";")[0])
+        if not words:
+            return f"unexpected {message.partition(': ')[2].split()[0]!r}: there is one too many"
         return f"unknown option {words[0]}" + "".join(message.partition(";")[1:])
     return message.removeprefix("Error parsing ")
 
@@ -83,6 +86,8 @@ def value(text: str) -> Any:
     if text.lower() in words:
         return words[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        found = ast.literal_eval(text)
+        json.dumps(found)  # as a run's configuration will
+        return found
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

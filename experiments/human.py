@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from experiments.errors import InputError
 from experiments.pictures import Painter
+from experiments.progress import say_cut_off
 
 
 class Hands(NamedTuple):
@@ -165,7 +166,10 @@ class Game:
         self.starts, self.ended = True, False
         for step in itertools.count(1):
             action = self._decide(infos, f"episode {len(played) + 1} · return {total:.2f}")
-            if action is None or 0 < max_steps < step:
+            if action is None:
+                break
+            if 0 < max_steps < step:
+                say_cut_off(max_steps)
                 break
             self.before = self.envs.state[0].copy()
             obs, reward, infos = self._step(obs, infos, action)

@@ -1,5 +1,6 @@
 """`quintet envs`: what can be trained on, with spaces and options."""
 
+import importlib
 import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -72,8 +73,16 @@ def describe(env_id: str) -> None:
     for name, parameter in env_options(env_id)[0].items():
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         print(f"  {flag(name)}{default}")
-    if is_world and (text := inspect.getdoc(world_maker(env_id))):
+    if is_world and (text := _said_of(env_id)):
         print("\n" + text)
+
+
+def _said_of(env_id: str) -> str | None:
+    """By its function of options, or else by the module that a world stands in."""
+    maker = world_maker(env_id)
+    if not callable(maker):
+        maker = importlib.import_module(envs.registered_worlds()[env_id].split(":")[0])
+    return inspect.getdoc(maker)
 
 
 def short(space: gymnasium.Space) -> str:

@@ -11,6 +11,7 @@ from experiments import flags, runs
 from experiments.errors import InputError, check_file, check_seed
 from experiments.flags import Modules
 from experiments.pictures import Painter
+from experiments.progress import say_cut_off
 from experiments.screens import PlayWindow, Video, Window
 from experiments.worlds import EVALUATION_SEED, EnvChoice, choose, import_modules, make_one, make_world
 
@@ -181,7 +182,10 @@ def play(policy: Any, envs: Any, screen: Any, options: Options) -> list[tuple[fl
     total = 0.0
     go_on = screen.show(painter.picture(), "episode 1")
     for step in itertools.count(1):
-        if not go_on or 0 < options.max_steps < step or 0 < options.episodes <= len(played):
+        if not go_on or 0 < options.episodes <= len(played):
+            return played
+        if 0 < options.max_steps < step:
+            say_cut_off(options.max_steps)
             return played
         collector.collect(act, rollout)
         total = total + float(rollout.rewards[0, 0]) if rollout.valid[0, 0] else 0.0

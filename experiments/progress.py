@@ -13,6 +13,8 @@ WINDOW = 10.0
 """Seconds over which the speed is measured."""
 EVERY = 10.0
 """Seconds between lines where the output is no terminal."""
+WIDE = 100
+"""Columns of a terminal on which a long bar leaves room for all that is told."""
 
 
 class ProgressLine:
@@ -26,7 +28,7 @@ class ProgressLine:
         console = Console()
         self.bar: Any = None
         if console.is_terminal and not console.is_dumb_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[shown]}"))
+            columns = (BarColumn(bar_width=20 if console.width >= WIDE else 6), TextColumn("{task.fields[shown]}"))
             self.bar = Progress(*columns, console=console, transient=False)
             self.task = self.bar.add_task("training", total=total, completed=step, shown="")
             self.bar.start()
@@ -74,6 +76,11 @@ class ProgressLine:
             self.bar.stop()
         else:
             self._say()
+
+
+def say_cut_off(max_steps: int) -> None:
+    """Tells that an episode was not played to its end, and why."""
+    print(f"cut off after {max_steps:,} steps; --max-steps 0 plays on", flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -174,6 +174,11 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
     for name, value in {"seed": config.seed, **{name: getattr(options, name) for name in counts}}.items():
         if value < 0:
             raise InputError(f"--{name.replace('_', '-')} must be at least 0, got {value}")
+    if getattr(config, "learning_starts", 0) >= config.total_timesteps:
+        raise InputError(
+            f"nothing would be learned: --learning-starts {config.learning_starts} is not before the end, "
+            f"--total-timesteps {config.total_timesteps}; lower the one or raise the other"
+        )
     if options.eval_every and not options.eval_episodes:
         raise InputError("--eval-every needs episodes: give --eval-episodes 1 or more")
     return runs.RunConfig(

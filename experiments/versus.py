@@ -13,6 +13,7 @@ from experiments import runs
 from experiments.errors import InputError
 from experiments.matches import Player, Teams
 from experiments.pictures import Painter
+from experiments.progress import say_cut_off
 from experiments.ratings import level_names
 from experiments.trained import load_policy
 
@@ -118,7 +119,10 @@ def watch(envs: Any, teams: Teams, screen: Any, seed: int, episodes: int, max_st
     names = [player.name for player in teams.players]
     title = f"{names[0]} against {names[1]}"
     go_on, step = screen.show(painter.picture(), title), 0
-    while go_on and (step < max_steps or not max_steps) and (len(winners) < episodes or not episodes):
+    while go_on and (len(winners) < episodes or not episodes):
+        if 0 < max_steps <= step:
+            say_cut_off(max_steps)
+            break
         step += 1
         obs, _, _, _, infos = envs.step(teams.act(obs, infos["action_mask"], starts))
         starts, ended = torch.full_like(starts, ended), "episode" in infos

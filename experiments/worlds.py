@@ -263,9 +263,7 @@ def _extras(env_id: str) -> Iterator[None]:
         for extra, package in EXTRAS.items():
             if package in entry_point:
                 raise InputError(_install(extra, f"{env_id} and its kind")) from error
-        if isinstance(error, gymnasium.error.DependencyNotInstalled):
-            raise InputError(f"{env_id} can't be made: {error}") from error
-        raise
+        raise InputError(f"{env_id} can't be made, as something that it needs is missing here: {error}") from error
 
 
 @contextlib.contextmanager

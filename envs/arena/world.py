@@ -117,19 +117,20 @@ def duel(
     """One hero a side, one lane: the enemy's tower or two kills win. Seat 0 is the first team's.
 
     Args:
-        map: as `arena`'s.
+        map: a built-in map ("arena", "duel") or the path of a text file; see `envs.arena.map` for the letters.
         opponent: "easy", "medium" or "hard": who plays seat 1 where the caller does not hold it.
         teammates: who plays seat 0 where the caller does not hold it.
-        lineup: as `arena`'s.
+        lineup: the hero of each seat by name (`HERO_NAMES`); "mirror": drawn each game, the same for both; "random":
+            drawn for each.
         team_spirit: has no effect with one hero a team.
-        shopping: as `arena`'s.
-        leveling: as `arena`'s.
+        shopping: "script": heroes at the fountain buy by their build; "policy": the action has verbs to buy.
+        leveling: "script": skills by the hero's order; "policy": the action has verbs to learn.
         minutes: of game time until the engine truncates; 0: never.
-        randomize: as `arena`'s.
-        head_start: as `arena`'s.
-        frame_skip: as `arena`'s.
+        randomize: how far units' numbers vary from world to world, a share of each (`envs.arena.randomize`).
+        head_start: levels above `start_level` that heroes start with at most, drawn for each world.
+        frame_skip: ticks of 0.2 s that a step plays with the same action, which keeps its target.
         kills_to_win: kills that end the game; 0: only the tower does.
-        tunables: as `arena`'s.
+        tunables: numbers of `params` by name: `reward_win=10.0`, `first_wave=1` and the others of `TUNABLES`.
 
     Raises:
         ValueError: an unknown map, level, hero or tunable, or one that has no such value.

@@ -47,6 +47,8 @@ BAD = {
     "train ppo CartPole-v1 --activation wavy": "activation must be one of tanh, relu",
     "train dqn CartPole-v1 --total-timesteps 0": "total_timesteps must be at least 1, got 0",
     "train dqn CartPole-v1 --buffer-size 100": "batch_size 256 is more than buffer_size 100",
+    "train dqn CartPole-v1 --total-timesteps 3000 --learning-starts 5000": "nothing would be learned",
+    "train ppo CartPole-v1 --hidden-sizes 10000000 10000000": "there is not enough memory",
     "train dqn CartPole-v1 --buffer-size 10000000000000": "a replay of 10,000,000,000,000 transitions takes",
     f"train q {GRID} --env.levl maze": "did you mean '--env.level'",
     f"train q {GRID} --env.level mase": "did you mean 'maze'",
@@ -59,11 +61,13 @@ BAD = {
     "train ppo ALE/Pong-v5": "quintet[atari]",
     "train ppo Ant-v5": "quintet[mujoco]",
     "train ppo LunarLander-v3": "quintet[box2d]",
+    "train ppo phys2d/CartPole-v1": "something that it needs is missing here",
     "train ppo no_such_module:Lake-v0": "no such module",
     "train ppo CartPole-v1 --module no_such_module": "no such module",
     "train --resume nowhere": "does not exist",
     "play": "required",
     "play nowhere": "does not exist",
+    "play nowhere elsewhere": "unexpected 'elsewhere': there is one too many",
     "evaluate nowhere --episodes 0": "at least 1",
     "envs quintet/GridWrld-v0": f"did you mean '{GRID}'",
     "envs --al": "did you mean --all",
@@ -193,7 +197,16 @@ def test_presets_fit_their_configs_and_show_in_the_help(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("1e-3", 1e-3), ("true", True), ("None", None), ("four_rooms", "four_rooms"), ("[1, 2]", [1, 2])],
+    [
+        ("3", 3),
+        ("1e-3", 1e-3),
+        ("true", True),
+        ("None", None),
+        ("four_rooms", "four_rooms"),
+        ("[1, 2]", [1, 2]),
+        ("{1, 2}", "{1, 2}"),
+        ("...", "..."),
+    ],
 )
 def test_values_of_environment_options(text: str, value: Any) -> None:
     assert flags.split_env_options(["--env.key", text, "--seed", "1"]) == ({"key": value}, ["--seed", "1"])

@@ -37,9 +37,10 @@ def test_an_mp4_has_every_picture(run: Path, tmp_path: Path, capsys: pytest.Capt
     assert reader.get_data(5).std() > 0
 
 
-def test_a_gif_stops_in_time(run: Path, tmp_path: Path) -> None:
+def test_a_gif_stops_in_time_and_says_so(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     video = tmp_path / "play.gif"
     assert main(["play", str(run), "--max-steps", "8", "--video", str(video)]) == 0
+    assert "cut off after 8 steps" in capsys.readouterr().out
     assert 1 < len(imageio.get_reader(video)) <= 9
 
 
