@@ -58,25 +58,28 @@ def rate(step: Callable[[int], Any], units: int, seconds: float) -> float:
     return calls * units / (time.perf_counter() - started)
 
 
-def cartpole_worlds(turns: int, num_worlds: int = 1024) -> Figure:
-    """Batched CartPole, tensors in and out, beside Gymnasium's own NumPy batch."""
+def cartpole_worlds(turns: int, tensors: bool, num_worlds: int = 1024) -> Figure:
+    """Batched CartPole, tensors or arrays in and out, beside Gymnasium's own NumPy batch."""
+    import gymnasium
     import torch
     from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
     import envs
 
-    ours = envs.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1)
-    theirs = CartPoleVectorEnv(num_worlds)
+    make: Any = envs.make_vec if tensors else gymnasium.make_vec
+    ours, theirs = make("quintet/CartPole-v1", num_worlds, num_threads=1), CartPoleVectorEnv(num_worlds)
     ours.reset(seed=0)
     theirs.reset(seed=0)
     actions = torch.randint(0, 2, (64, num_worlds)).unbind()
     arrays = [row.numpy() for row in actions]
+    given = actions if tensors else arrays
     result = in_turns(
-        lambda: rate(lambda i: ours.step(actions[i % 64]), num_worlds, 0.5),
+        lambda: rate(lambda i: ours.step(given[i % 64]), num_worlds, 0.5),
         lambda: rate(lambda i: theirs.step(arrays[i % 64]), num_worlds, 0.5),
         turns,
     )
-    name = f"CartPole, {num_worlds} worlds (theirs: Gymnasium's NumPy batch)"
+    kind = "tensors" if tensors else "arrays"
+    name = f"CartPole, {num_worlds} worlds, {kind} (theirs: Gymnasium's batch)"
     return Figure(name, "env-steps/s", *result, bar="at least 3x")
 
 
@@ -173,7 +176,8 @@ def main(options: Options) -> None:
     one_core()
     turns = options.turns
     measures: list[Callable[[], Figure]] = [
-        lambda: cartpole_worlds(turns),
+        lambda: cartpole_worlds(turns, tensors=True),
+        lambda: cartpole_worlds(turns, tensors=False),
         lambda: ppo_loop(turns),
         lambda: time_to_solve(cached=True),
         lambda: time_to_solve(cached=False),

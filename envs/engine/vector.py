@@ -278,7 +278,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
             array = array.astype(self._action_dtype)
         if array.shape != self.action_space.shape:
             raise ValueError(f"actions must be {list(self.action_space.shape or ())}, got {list(array.shape)}")
-        if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
+        if not array.flags.carray:
             array = array.copy()  # of other arrays the kernels would be compiled anew
         return array.reshape(self.num_envs, self._num_parts)
 
