@@ -510,37 +510,51 @@ def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return dist.log_prob(actions).T, values.T, dist.entropy().T
 
 
-def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
-    """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`.
+Backward = Callable[[Tensor, Tensor, Tensor], None]
+"""Sets a loss's gradients, given its slopes by log-probabilities, values and entropies."""
 
-    The loss's slopes by log-probability, value and entropy are short enough to be written down (`slopes`). Those behind
-    them are autograd's work, or of a plain policy by hand, in half the time: small networks cost little but its calls.
-    """
-    policy, optimizer = state.policy, state.optimizer
-    by_hand = policy.by_hand and not config.compile
-    with torch.inference_mode(by_hand):
-        if by_hand:
-            dist, values, traces = policy.trace(batch.obs, batch.action_mask)
-            seen = dist.log_prob(batch.actions), values, dist.entropy()
-        else:
-            dist, traces, seen = None, None, state.reconsider(policy, batch)
+
+def by_autograd(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, Tensor], Backward]:
+    """What `reconsider` gives, and the way back from there."""
+    seen = state.reconsider(state.policy, batch)
+    return seen, lambda *slopes: torch.autograd.backward(seen, slopes)
+
+
+def by_hand(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, Tensor], Backward]:
+    """The same of a policy that knows its gradients: of a small network's update autograd's calls are the half."""
+    policy = state.policy
+    dist, values, traces = policy.trace(batch.obs, batch.action_mask)
+
+    def backward(by_log_probs: Tensor, by_values: Tensor, by_entropy: Tensor) -> None:
+        by_outputs = policy.heads.backward(dist, batch.actions, by_log_probs, by_entropy)
+        policy.backward(traces, by_outputs, by_values)
+
+    return (dist.log_prob(batch.actions), values, dist.entropy()), backward
+
+
+def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
+    """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
+    optimizer, plain = state.optimizer, state.policy.by_hand and not config.compile
+    with torch.inference_mode(plain):
+        seen, backward = (by_hand if plain else by_autograd)(state, batch)
         optimizer.zero_grad()
-        with torch.no_grad():
-            (by_log_probs, by_values, by_entropy), records, count = slopes(batch, *seen, config)
-        if traces is None:
-            torch.autograd.backward(seen, (by_log_probs, by_values, by_entropy))
-        else:
-            policy.backward(traces, policy.heads.backward(dist, batch.actions, by_log_probs, by_entropy), by_values)
+        slopes, results, count = judge(batch, *seen, config)
+        backward(*slopes)
         distributed.average_gradients(optimizer.grad, count)
         optimizer.step(config.max_grad_norm)
-        return records
+        return results
 
 
-def slopes(
+@torch.no_grad()
+def judge(
     batch: Batch, log_probs: Tensor, values: Tensor, entropy: Tensor, config: Config
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, int | Tensor]:
-    """Those of a minibatch's loss by log-probabilities, values and entropies, what `minibatch_step` returns, and the
-    number of steps that count. What is clipped has none: nothing is gained there by moving on (Schulman et al., eq. 7).
+    """The slopes of a minibatch's loss by what the policy makes of it, `minibatch_step`'s results, and how many steps
+    count. With r the ratio of probabilities, A the advantage and R the return, a step's loss is
+
+        -min(r A, clip(r) A) + vf_coef / 2 max((v - R)^2, (clip(v) - R)^2) - ent_coef entropy
+
+    (Schulman et al., eq. 7 and 9). Where the clipped one counts it has no slope: there nothing is gained by going on.
     """
     advantages, weight = batch.advantages, batch.weight
     log_ratio = log_probs - batch.log_probs
@@ -553,13 +567,14 @@ def slopes(
     by_values = errors = values - batch.returns
     value_losses = errors.square()
     if config.clip_vloss:
-        moved = values - batch.values
-        kept = moved.clamp(-config.clip_coef, config.clip_coef)
-        clipped_losses = (errors + (kept - moved)).square()
-        by_values = torch.where((kept != moved) & (clipped_losses > value_losses), 0, errors)
+        change = values - batch.values
+        clipped = change.clamp(-config.clip_coef, config.clip_coef)
+        clipped_losses = (errors - change + clipped).square()
+        by_values = torch.where((clipped != change) & (clipped_losses > value_losses), 0, errors)
         value_losses = torch.max(value_losses, clipped_losses)
     count = errors.numel() if weight is None else weight.sum()
     share = torch.ones_like(errors).div_(count) if weight is None else weight / count.clamp(min=1)  # pyright: ignore
-    by_each = by_log_probs * share, config.vf_coef * by_values * share, -config.ent_coef * share
-    records = (-torch.min(gains, clipped_gains), 0.5 * value_losses, entropy, ratio - 1 - log_ratio)
-    return by_each, torch.stack([*records, (clipped_ratio != ratio).float()]).flatten(1), count
+    slopes = by_log_probs * share, config.vf_coef * by_values * share, -config.ent_coef * share
+    moved = ratio - 1 - log_ratio, (clipped_ratio != ratio).float()
+    results = torch.stack([-torch.min(gains, clipped_gains), 0.5 * value_losses, entropy, *moved])
+    return slopes, results.flatten(1), count
