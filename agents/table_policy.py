@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents import schedules
 from agents.encoding import discrete_parts
 
 MAX_ENTRIES = 1 << 28
@@ -63,7 +64,7 @@ class TablePolicy(nn.Module):
         self.register_buffer("tables", torch.full(shape, float(config.initial_value)))
         self.register_buffer("counts", torch.zeros(shape, dtype=torch.int64))
         self.register_buffer("legal", torch.ones(shape[1:], dtype=torch.bool))
-        self.register_buffer("epsilon", torch.tensor(float(config.epsilon_start)))
+        self.register_buffer("epsilon", torch.tensor(float(schedules.value(config.epsilon, 0))))
         self.register_buffer("scratch", torch.zeros(math.prod(shape)), persistent=False)
         strides = [int(np.prod(sizes[i + 1 :])) for i in range(len(sizes))]
         self.register_buffer("strides", torch.tensor(strides), persistent=False)

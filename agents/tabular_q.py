@@ -27,15 +27,19 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agents import checks
+from agents import checks, schedules
 from agents.rollout import Collector, Rollout, placed
+from agents.schedules import Schedule
 from agents.table_policy import TablePolicy
 from agents.table_policy import check_spaces as check_spaces
 
 
 @dataclass(frozen=True)
 class Config:
-    """How to learn a table. The defaults suit small deterministic worlds; chance wants a learning rate that decays."""
+    """How to learn a table. The defaults suit small deterministic worlds; chance wants a learning rate that decays.
+
+    A field that says "schedule" also takes one, such as linear:1:0.1 (agents/schedules.py).
+    """
 
     total_timesteps: int = 200_000
     """Steps to learn from, all worlds together."""
@@ -59,19 +63,15 @@ class Config:
     visit_bonus: float = 1.0
     """With exploration "visits": weight of the bonus sqrt(ln(tries of all actions) / tries of this one), in units of
     the return."""
-    epsilon_start: float = 1.0
-    """Share of random actions at first."""
-    epsilon_end: float = 0.05
-    """Share of random actions at last."""
-    exploration_fraction: float = 0.5
-    """Part of total_timesteps in which the share falls in a straight line from first to last."""
+    epsilon: Schedule = "linear:1:0.05:0.5"
+    """Share of random actions (schedule)."""
     initial_value: float = 0.0
     """What the table says of pairs never tried; above what is possible it makes the agent try everything."""
 
     def __post_init__(self) -> None:
         checks.choices(self)
         checks.numbers(self, "total_timesteps num_envs num_steps", low=1)
-        checks.numbers(self, "learning_rate gamma epsilon_start epsilon_end exploration_fraction", 0, 1)
+        checks.numbers(self, "learning_rate gamma epsilon", 0, 1)
         checks.numbers(self, "rate_decay visit_bonus", low=0)
         checks.numbers(self, "initial_value")
         if self.target == "expected_sarsa" and self.exploration == "visits":
@@ -142,7 +142,7 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
     while state.global_step < config.total_timesteps:
         before, error = state.global_step, 0.0
         for _ in range(min(config.num_steps, math.ceil((config.total_timesteps - before) / envs.num_envs))):
-            policy.epsilon.fill_(epsilon_at(config, state.global_step))
+            policy.epsilon.fill_(schedules.value(config.epsilon, state.global_step / config.total_timesteps))
             collector.collect(act, rollout)
             error += update(state, rollout, config)
             state.global_step += int(rollout.valid.sum())
@@ -152,12 +152,6 @@ def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterato
             "charts/coverage": float((policy.visits > 0).float().mean()),
         }
         yield metrics | collector.episode_metrics()
-
-
-def epsilon_at(config: Config, global_step: int) -> float:
-    """The share of random actions after so many steps."""
-    progress = min(1.0, global_step / max(1.0, config.exploration_fraction * config.total_timesteps))
-    return config.epsilon_start + progress * (config.epsilon_end - config.epsilon_start)
 
 
 def update(state: TrainState, rollout: Rollout, config: Config) -> float:

@@ -20,7 +20,7 @@ from envs.gridworld.model import Model, policy_value, transition_model
 
 GRID = "quintet/GridWorld-v0"
 FOUR = (spaces.Discrete(4), spaces.Discrete(2))
-FROZEN_LAKE: dict[str, Any] = {"learning_rate": 1.0, "rate_decay": 0.6, "exploration_fraction": 1.0, "epsilon_end": 0.3}
+FROZEN_LAKE: dict[str, Any] = {"learning_rate": 1.0, "rate_decay": 0.6, "epsilon": "linear:1:0.3"}
 
 
 def transitions(rows: list[tuple], **fields: Any) -> Rollout:
@@ -286,7 +286,7 @@ def test_resumed_training_is_the_same(target, exploration):
 
 def test_whole_numbers_are_numbers_too():
     """Of the kind that a preset may write."""
-    policy = make_policy(*FOUR, Config(epsilon_start=1, initial_value=1, rate_decay=1))  # pyright: ignore
+    policy = make_policy(*FOUR, Config(epsilon=1, initial_value=1, rate_decay=1))  # pyright: ignore
     assert policy.tables.dtype == policy.epsilon.dtype == torch.float32
     update(policy, transitions([(0, 0, 0.0, 1, True, False)]), Config(learning_rate=0.25))
     assert policy.table[0].tolist() == [0.75, 1.0]

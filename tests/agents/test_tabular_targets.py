@@ -126,7 +126,7 @@ def test_values_of_frozen_lake(target: Any) -> None:
     """Exploring at random, Q and double learn the optimal values, SARSA and expected SARSA those of random play."""
     config = Config(
         target=target, num_envs=256, total_timesteps=400_000, gamma=0.9, learning_rate=1.0, rate_decay=0.8,
-        epsilon_end=1.0,
+        epsilon=1.0,
     )  # fmt: skip
     policy = train(envs.make_vec(GRID, 256, level="frozen_lake_4x4"), config).policy
     model = gymnasium_model(gymnasium.make("FrozenLake-v1"))
@@ -155,7 +155,7 @@ def test_sarsa_keeps_away_from_the_cliff(target: Any, steps: int) -> None:
     assert policy_value(model, ahead.argmax(axis=1), horizon=1000) == -15
     config = Config(
         target=target, num_envs=64, total_timesteps=150_000, gamma=1.0, learning_rate=1.0, rate_decay=0.6,
-        epsilon_start=0.1, epsilon_end=0.1,
+        epsilon=0.1,
     )  # fmt: skip
     policy = train(envs.make_vec(GRID, 64, level="cliff"), config).policy
     grid = transition_model(world("cliff"))  # the same world, its actions in another order
@@ -195,7 +195,7 @@ def test_two_tables_overestimate_less() -> None:
     for target in ("q", "double"):
         config = Config(
             target=target, num_envs=1000, total_timesteps=150_000, gamma=1.0, learning_rate=0.1,
-            epsilon_start=0.1, epsilon_end=0.1,
+            epsilon=0.1,
         )  # fmt: skip
         policy = train(Biased(1000), config).policy
         values = policy.table.view(1000, 2, 10)
