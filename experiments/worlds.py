@@ -67,7 +67,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def choose(env_id: str, options: dict[str, Any] | None = None) -> EnvChoice:
-    """Checks an id and options against what there is.
+    """Checks an id and options against what there is; what names a file does so from any folder then.
 
     Raises:
         InputError: no such id or option, with the nearest that there is.
@@ -79,9 +79,14 @@ def choose(env_id: str, options: dict[str, Any] | None = None) -> EnvChoice:
         names = [env_id, f"quintet/{env_id}"]
         nearest = next((hint for name in names if (hint := did_you_mean(name, known))), "")
         raise InputError(f"no environment {env_id!r}{nearest}; `quintet envs --all` lists them")
-    choice = EnvChoice(env_id, dict(options or {}))
+    choice = EnvChoice(env_id, {name: _absolute(value) for name, value in (options or {}).items()})
     _check_options(choice)
     return choice
+
+
+def _absolute(value: Any) -> Any:
+    is_file = isinstance(value, str) and Path(value).suffix and Path(value).is_file()
+    return str(Path(value).resolve()) if is_file else value
 
 
 def _register_atari() -> None:

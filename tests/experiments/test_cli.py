@@ -228,3 +228,17 @@ print("loaded:", sorted({{"torch", "numba", "pygame", "tensorboard", "matplotlib
 """
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "loaded: []", done.stderr
+
+
+def test_a_level_s_file_is_found_from_another_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("#####\n#S.G#\n#####\n")
+    words = ["--total-timesteps", "2000", "--eval-episodes", "0"]
+    assert main(["train", "q", GRID, "--env.level", "mine.txt", *words]) == 0
+    run = runs.find("latest").resolve()
+    assert runs.read_config(run).env_options == {"level": str(tmp_path / "mine.txt")}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["evaluate", str(run), "--episodes", "5"]) == 0
