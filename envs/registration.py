@@ -138,7 +138,8 @@ def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
     return batch, {name: value for name, value in options.items() if name not in BATCH_OPTIONS}
 
 
-def did_you_mean(name: str, known: Any) -> str:
-    """'; did you mean ...?' with the nearest known name, or nothing."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+def did_you_mean(name: str, known: Any, prefix: str = "") -> str:
+    """'; did you mean ...?' with the nearest known name, or nothing. That names have `prefix` is no likeness."""
+    shorter = {one.removeprefix(prefix): one for one in known}
+    nearest = difflib.get_close_matches(name.removeprefix(prefix), shorter, n=1, cutoff=0.55)
+    return f"; did you mean {shorter[nearest[0]]!r}?" if nearest else ""

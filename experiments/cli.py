@@ -1,6 +1,7 @@
 """The command `quintet`: a table of programs, each imported when it is asked for."""
 
 import importlib
+import importlib.metadata
 import os
 import sys
 
@@ -30,7 +31,7 @@ Reinforcement-learning worlds and agents.
 {chr(10).join(f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items())}
 
 start with: quintet train ppo quintet/CartPole-v1
-`quintet COMMAND --help` tells more."""
+`quintet COMMAND --help` tells more, `quintet --version` which version this is."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,6 +64,9 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE)
+        return 0
+    if argv == ["--version"]:
+        print(f"quintet {importlib.metadata.version('quintet')}")
         return 0
     name, *rest = argv
     check_known("command", name, COMMANDS)

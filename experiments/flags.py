@@ -37,6 +37,15 @@ def parse(target: Callable[..., Any], argv: list[str], prog: str, description: s
         raise InputError(str(error)) from error
 
 
+SAID = (
+    (r"^Error parsing ", ""),
+    (r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is no whole number"),
+    (r"could not convert string to float: ('.*?')", r"\1 is no number"),
+    (r"Could not find valid parse for arguments: \[(.*?)\]", r"\1 is none of what it takes"),
+)
+"""What Python or tyro says, and what we say in its place."""
+
+
 def _one_line(box: str) -> str:
     """The message in the box that tyro paints, in Unicode or ASCII, and what it supposes was meant."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ ") for line in box.splitlines()]
@@ -53,7 +62,9 @@ def _one_line(box: str) -> str:
         if not words:
             return f"unexpected {message.partition(': ')[2].split()[0]!r}: there is one too many"
         return f"unknown option {words[0]}" + "".join(message.partition(";")[1:])
-    return message.removeprefix("Error parsing ")
+    for told, ours in SAID:
+        message = re.sub(told, ours, message)
+    return message
 
 
 def split_env_options(argv: list[str]) -> tuple[dict[str, Any], list[str]]:

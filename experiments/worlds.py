@@ -76,8 +76,7 @@ def choose(env_id: str, options: dict[str, Any] | None = None) -> EnvChoice:
         _register_atari()
     known = gymnasium.registry
     if env_id not in known:
-        names = [env_id, f"quintet/{env_id}"]
-        nearest = next((hint for name in names if (hint := did_you_mean(name, known))), "")
+        nearest = did_you_mean(env_id, known) or did_you_mean(env_id, envs.registered_worlds(), "quintet/")
         raise InputError(f"no environment {env_id!r}{nearest}; `quintet envs --all` lists them")
     choice = EnvChoice(env_id, {name: _absolute(value) for name, value in (options or {}).items()})
     _check_options(choice)
@@ -108,7 +107,7 @@ def _check_options(choice: EnvChoice) -> None:
     for name in choice.options:
         if name not in known and not open_ended:
             listed = ", ".join(flag(option) for option in known) or "none"
-            hint = did_you_mean(flag(name), map(flag, known))
+            hint = did_you_mean(flag(name), map(flag, known), flag(""))
             raise InputError(f"{choice.id} has no option {flag(name)}{hint}; its options: {listed}")
 
 

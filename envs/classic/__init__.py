@@ -1,6 +1,7 @@
 """The classic control tasks: Gymnasium's dynamics to the letter, batched."""
 
 import math
+import numbers
 from typing import Any
 
 
@@ -11,8 +12,8 @@ def finite(**values: float) -> None:
         ValueError: one that is infinite or not a number.
     """
     for name, value in values.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number, got {value}")
+        if not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value!r}")
 
 
 def positive(**values: float) -> None:

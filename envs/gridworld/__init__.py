@@ -55,6 +55,8 @@ def world(
     Raises:
         ValueError: an unknown level, letter or observation, an even view, a level without start or goal.
     """
+    if not isinstance(level, str | Path | Level | Sequence):
+        raise ValueError(f"level must be a name, a path or a text, or a list of these, got {level!r}")
     sources = [level] if isinstance(level, str | Path | Level) else list(level)
     if not sources:
         raise ValueError("level is an empty list; give one level at least")

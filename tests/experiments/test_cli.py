@@ -1,6 +1,7 @@
 """What the command answers: help, lists, and a line or two for whatever can't be."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -38,6 +39,10 @@ BAD = {
     "train ppo CartPole-v1 --num-env 3": "did you mean --num-envs",
     "train ppo CartPole-v1 --num-envs many": "--num-envs",
     "train ppo CartPole-v1 --num-envs 0": "num_envs must be at least 1, got 0",
+    "train ppo CartPole-v1 --num-envs 1.5": "--num-envs: '1.5' is no whole number",
+    "train ppo CartPole-v1 --vf-coef much": "--vf-coef: 'much' is no number",
+    "train ppo CartPole-v1 --hidden-sizes 1.5": "--hidden-sizes: '1.5' is none of what it takes",
+    "train ppo quintet/CartPole-v1 --env.gravity lots": "gravity must be a finite number, got 'lots'",
     "train ppo CartPole-v1 --device gpu": "--device",
     "train ppo CartPole-v1 --num-steps 0": "num_steps must be at least 1, got 0",
     "train ppo CartPole-v1 --seed -1": "--seed must be at least 0, got -1",
@@ -52,6 +57,7 @@ BAD = {
     "train dqn CartPole-v1 --buffer-size 10000000000000": "a replay of 10,000,000,000,000 transitions takes",
     f"train q {GRID} --env.levl maze": "did you mean '--env.level'",
     f"train q {GRID} --env.level mase": "did you mean 'maze'",
+    f"train q {GRID} --env.level": "level must be a name, a path or a text, or a list of these, got True",
     f"train q {GRID} --env.level maze --env.level open": "given twice",
     f"train q {GRID} --env.view-size 4 --env.observation egocentric": "view_size must be odd",
     "train q FrozenLake-v1 --env.map-nam 8x8": "did you mean '--env.map-name'",
@@ -242,3 +248,14 @@ def test_a_level_s_file_is_found_from_another_folder(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert main(["evaluate", str(run), "--episodes", "5"]) == 0
+
+
+@pytest.mark.parametrize("line", ["envs nosuch", "train ppo quintet/CartPole-v1 --env.foo 1", "zzz ppo"])
+def test_what_is_nothing_like_is_not_proposed(line: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(line.split()) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"quintet \d+\.\d+\.\d+\n", capsys.readouterr().out)
