@@ -538,7 +538,7 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     with torch.inference_mode(plain):
         seen, backward = (by_hand if plain else by_autograd)(state, batch)
         optimizer.zero_grad()
-        slopes, results, count = judge(batch, *seen, config)
+        slopes, results, count = loss(batch, *seen, config)
         backward(*slopes)
         distributed.average_gradients(optimizer.grad, count)
         optimizer.step(config.max_grad_norm)
@@ -546,7 +546,7 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
 
 
 @torch.no_grad()
-def judge(
+def loss(
     batch: Batch, log_probs: Tensor, values: Tensor, entropy: Tensor, config: Config
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, int | Tensor]:
     """The slopes of a minibatch's loss by what the policy makes of it, `minibatch_step`'s results, and how many steps
