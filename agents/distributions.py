@@ -143,6 +143,7 @@ class Categorical:
         self.logits = logits if mask is None else logits.masked_fill(~mask, LOWEST)
         self.mask, self.squeeze = mask, squeeze
         self._log_probs: Tensor | None = None
+        self._entropy: Tensor | None = None
 
     @property
     def log_probs(self) -> Tensor:
@@ -171,7 +172,9 @@ class Categorical:
 
     def entropy(self) -> Tensor:
         """`[...]`, over the legal choices."""
-        return -(self.log_probs.exp() * self.log_probs).sum(-1)
+        if self._entropy is None:
+            self._entropy = -(self.log_probs.exp() * self.log_probs).sum(-1)
+        return self._entropy
 
     def slopes(self, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> Tensor:
         """A loss's slopes by the logits `[B, n]`, given those by log-probabilities and entropies, `[B]`."""

@@ -74,13 +74,13 @@ class MLP(nn.Module):
         layers = [linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes]
         self.layers = nn.ModuleList(layers)
         self.activation, self.slopes = ACTIVATIONS[activation], SLOPES[activation]
-        self.activation_of_trace = IN_PLACE.get(activation, self.activation)
+        self.activation_ = IN_PLACE.get(activation, self.activation)
         self._weights = [layer._parameters for layer in layers]  # attributes of modules are slow to look up
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., sizes[0]]` -> `[..., sizes[-1]]`."""
         *hidden, last = self._weights
-        activation = self.activation if torch.is_grad_enabled() else self.activation_of_trace
+        activation = self.activation if torch.is_grad_enabled() else self.activation_
         for layer in hidden:
             x = activation(F.linear(x, layer["weight"], layer["bias"]))  # pyright: ignore
         return F.linear(x, last["weight"], last["bias"])  # pyright: ignore
@@ -93,7 +93,7 @@ class MLP(nn.Module):
         inputs, outputs = [x], []
         for layer in self._weights:
             if outputs:
-                inputs.append(self.activation_of_trace(outputs[-1]))
+                inputs.append(self.activation_(outputs[-1]))
             outputs.append(F.linear(inputs[-1], layer["weight"], layer["bias"]))  # pyright: ignore
         return Trace(inputs, outputs)
 

@@ -40,7 +40,11 @@ class Figure:
 
 def in_turns(ours: Callable[[], float], theirs: Callable[[], float], turns: int) -> tuple[float, float, float]:
     """Medians of both and of the pairwise ratios, measured turn by turn."""
-    pairs = [(ours(), theirs()) for _ in range(turns)]
+    return medians([(ours(), theirs()) for _ in range(turns)])
+
+
+def medians(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
+    """Of ours, of theirs and of their ratios, pair by pair."""
     return (
         statistics.median(a for a, _ in pairs),
         statistics.median(b for _, b in pairs),

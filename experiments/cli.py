@@ -1,7 +1,6 @@
 """The command `quintet`: a table of programs, each imported when it is asked for."""
 
 import importlib
-import importlib.metadata
 import os
 import sys
 
@@ -66,7 +65,9 @@ def _run(argv: list[str]) -> int:
         print(USAGE)
         return 0
     if argv == ["--version"]:
-        print(f"quintet {importlib.metadata.version('quintet')}")
+        from importlib.metadata import version
+
+        print(f"quintet {version('quintet')}")
         return 0
     name, *rest = argv
     check_known("command", name, COMMANDS)

@@ -12,6 +12,11 @@ class InputError(Exception):
     """Bad input: the command prints the message and ends with exit code 2."""
 
 
+def install(extra: str) -> str:
+    """How to install an extra."""
+    return f"pip install 'quintet[{extra}]' (in a clone: pip install -c constraints.txt -e '.[{extra}]')"
+
+
 def check_known(what: str, name: str, known: Collection[str]) -> None:
     """Raises `InputError` for a name that is not known, with the nearest that is and all there are."""
     if name not in known:

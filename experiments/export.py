@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import flags, runs
-from experiments.errors import InputError, as_input_error, check_file
+from experiments.errors import InputError, as_input_error, check_file, install
 from experiments.flags import Modules
 from experiments.worlds import EVALUATION_SEED, import_modules
 
@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 """Largest difference of an output, relative to 1 or to its own size, that counts as rounding."""
 EPISODES = 20
 """That the policy and a file with 8-bit weights are compared by."""
-INSTALL = "ONNX needs the extra 'export': pip install 'quintet[export]' (in a clone: pip install -e '.[export]')"
+INSTALL = f"ONNX needs the extra 'export': {install('export')}"
 
 
 @dataclass(frozen=True)

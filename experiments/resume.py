@@ -21,7 +21,8 @@ def resume(options: ResumeOptions) -> int:
     run, run_config, config, saved = distributed.from_first(lambda: _last(options))
     step = saved["train"]["global_step"] if saved else 0
     choice = distributed.together(lambda: environment(run_config))
-    distributed.together(lambda: _check_device(run, run_config.device))
+    trained = f"{run} was trained on a GPU"
+    distributed.together(lambda: train.device_of(run_config.device, trained, "go on where there is one"))
     envs, state = distributed.together(lambda: train.prepare(run_config, config))
     if distributed.rank() == 0:
         runs.write_config(run, run_config)
@@ -29,14 +30,6 @@ def resume(options: ResumeOptions) -> int:
     if step and not choice.is_world:
         print(NOT_SAVED.format(choice.id))
     return train.with_next(run, train.train(run, run_config, config, envs, state, options, saved))
-
-
-def _check_device(run: Path, device: str) -> None:
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{run} was trained on a GPU and goes on only there, and torch finds no CUDA device here")
-    train.device_of(device)
 
 
 def _logged(run: Path) -> int:

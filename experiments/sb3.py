@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from experiments.errors import InputError
+from experiments.errors import InputError, install
 
 
 def load() -> Any:
@@ -17,8 +17,7 @@ def load() -> Any:
         return importlib.import_module("stable_baselines3")
     except ImportError:
         raise InputError(
-            "this benchmark stands beside stable-baselines3, which needs the extra 'sb3': pip install 'quintet[sb3]' "
-            "(in a clone: pip install -c constraints.txt -e '.[sb3]')"
+            f"this benchmark stands beside stable-baselines3, which needs the extra 'sb3': {install('sb3')}"
         ) from None
 
 

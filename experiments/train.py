@@ -198,13 +198,18 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
     )
 
 
-def device_of(name: str) -> str:
+def device_of(name: str, asked: str = "--device cuda", remedy: str = "use --device cpu") -> str:
+    """What "auto", "cpu" or "cuda" is here.
+
+    Raises:
+        InputError: there is no CUDA device; it says who `asked` for one, and the remedy.
+    """
     import torch
 
     from agents import distributed
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA device; use --device cpu")
+        raise InputError(f"{asked}: torch finds no CUDA device; {remedy}")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     if name == "cuda" and distributed.size() > 1:
         with as_input_error(distributed.Refused):

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode
 
 import envs
 from envs.registration import did_you_mean, load_world
-from experiments.errors import InputError
+from experiments.errors import InputError, install
 
 EXTRAS = {"mujoco": "gymnasium.envs.mujoco", "box2d": "gymnasium.envs.box2d", "atari": "ale_py"}
 """Extra of the distribution -> the package whose environments need it."""
@@ -97,7 +97,7 @@ def _register_atari() -> None:
 
 
 def _install(extra: str, what: str) -> str:
-    return f"{what} need the extra {extra!r}: pip install 'quintet[{extra}]' (in a clone: pip install -e '.[{extra}]')"
+    return f"{what} need the extra {extra!r}: {install(extra)}"
 
 
 def _check_options(choice: EnvChoice) -> None:

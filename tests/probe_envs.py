@@ -133,6 +133,23 @@ class Probe(gymnasium.Env):
         return 1.0 if int(action) == int(wanted > 0) else -1.0
 
 
+class Anything(gymnasium.Env):
+    """Random observations of any space; an episode is three steps."""
+
+    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
+        self.observation_space, self.action_space = observation_space, action_space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        self.observation_space.seed(seed)
+        self.steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        assert self.action_space.contains(action), action
+        self.steps += 1
+        return self.observation_space.sample(), 1.0, False, self.steps == 3, {}
+
+
 class TorchProbe(VectorEnv):
     """What batched worlds have in common: tensors in and out, `out`, SAME_STEP, a state that can be saved.
 

@@ -18,8 +18,8 @@ from agents.evaluate import evaluate
 from agents.optimizer import flatten_parameters
 from agents.rollout import Collector
 from experiments.algorithms import preset
-from tests.agents.test_ppo import ACTIONS, Anything, same
-from tests.probe_envs import Probe, sync
+from tests.agents.test_ppo import ACTIONS, same
+from tests.probe_envs import Anything, Probe, sync
 
 
 def run(vector: Any, config: ddpg.Config) -> ddpg.TrainState:

@@ -17,8 +17,8 @@ import envs
 from agents import checkpoint, dqn
 from agents.evaluate import evaluate
 from experiments.algorithms import preset
-from tests.agents.test_ppo import Anything, same
-from tests.probe_envs import Probe, Scripted, sync
+from tests.agents.test_ppo import same
+from tests.probe_envs import Anything, Probe, Scripted, sync
 
 
 class Corridor(gymnasium.Env):

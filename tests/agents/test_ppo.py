@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -14,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from agents import ppo
 from agents.evaluate import evaluate
 from tests.probe_envs import LENGTHS_OF_TESTS as LENGTHS
-from tests.probe_envs import Drift, Probe, Scripted, Verbs, sync
+from tests.probe_envs import Anything, Drift, Probe, Scripted, Verbs, sync
 
 PROBES = ppo.Config(
     total_timesteps=8000, num_envs=8, num_steps=32, learning_rate=1e-2, gamma=0.5, hidden_sizes=(16,),
@@ -173,23 +172,6 @@ OBSERVATIONS = [
     spaces.Dict({"place": spaces.Box(-1, 1, (2,)), "kind": spaces.Discrete(3)}),
 ]  # fmt: skip
 ACTIONS = [spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (2,), np.float32)]
-
-
-class Anything(gymnasium.Env):
-    """Random observations of any space; an episode is three steps."""
-
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
-        self.observation_space, self.action_space = observation_space, action_space
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
-        self.observation_space.seed(seed)
-        self.steps = 0
-        return self.observation_space.sample(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        assert self.action_space.contains(action), action
-        self.steps += 1
-        return self.observation_space.sample(), 1.0, False, self.steps == 3, {}
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))

@@ -12,8 +12,7 @@ from torch.distributions import Categorical, Normal
 
 from agents import ppo
 from agents.networks import FEW, tanh_
-from tests.agents.test_ppo import Anything
-from tests.probe_envs import sync
+from tests.probe_envs import Anything, sync
 
 ROWS, CLIP = 64, 0.1
 SPACES = {

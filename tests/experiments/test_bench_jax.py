@@ -11,8 +11,7 @@ import torch
 from agents import ppo
 from experiments import bench_jax
 from experiments.cli import main
-from tests.agents.test_ppo import Anything
-from tests.probe_envs import sync
+from tests.probe_envs import Anything, sync
 
 HAS_JAX = importlib.util.find_spec("jax") is not None and importlib.util.find_spec("optax") is not None
 needs_jax = pytest.mark.skipif(not HAS_JAX, reason="needs the extra jax")
