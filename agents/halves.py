@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from agents import distributed
+from agents.allocator import keep_memory
 from agents.episodes import Episodes
 from agents.rollout import Act, Collector, Rollout
 
@@ -142,6 +143,8 @@ def alternate(plays: list[Iterator[None]]) -> None:
 
 def make_collector(envs: Any, device: str | torch.device = "cpu", seed: int = 0, fixed: bool | None = None) -> Any:
     """The collector that envs call for; see `Collector` for `fixed`."""
+    if torch.device(device).type == "cpu":
+        keep_memory()
     if isinstance(envs, HalvedEnvs):
         return HalvedCollector(envs, device, seed)
     return Collector(envs, device, seed, fixed)

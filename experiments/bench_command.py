@@ -13,6 +13,7 @@ SUITES = {
     "ddpg": "experiments.bench_ddpg",
     "solve": "experiments.bench_solve",
     "jax": "experiments.bench_jax",
+    "puffer": "experiments.bench_puffer",
     "returns": "experiments.bench_returns",
     "league": "experiments.bench_league",
     "gpu": "experiments.bench_gpu",

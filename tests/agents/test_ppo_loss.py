@@ -1,5 +1,6 @@
 """PPO's gradient, whether worked out by hand or by autograd, is that of the loss as the paper writes it."""
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.distributions import Categorical, Normal
 
 from agents import ppo
 from agents.networks import FEW, tanh_
-from tests.probe_envs import Anything, sync
+from tests.probe_envs import LENGTHS_OF_TESTS, Anything, Scripted, sync
 
 ROWS, CLIP = 64, 0.1
 SPACES = {
@@ -75,7 +76,9 @@ def as_the_paper_has_it(policy: Any, batch: ppo.Batch, config: ppo.Config) -> Te
 @pytest.mark.parametrize("clip_vloss", [False, True])
 @pytest.mark.parametrize("activation", ["tanh", "silu"])
 @pytest.mark.parametrize("name", SPACES)
-def test_the_gradient_is_that_of_the_paper_s_loss(name: str, activation: str, clip_vloss: bool, weighted: bool) -> None:
+def test_the_gradient_is_that_of_the_paper_s_loss(
+    name: str, activation: str, clip_vloss: bool, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     config = ppo.Config(
         num_envs=2, hidden_sizes=(80, 8), activation=activation, clip_coef=CLIP, clip_vloss=clip_vloss, ent_coef=0.3,
@@ -88,14 +91,59 @@ def test_the_gradient_is_that_of_the_paper_s_loss(name: str, activation: str, cl
     batch = batch_for(state.policy, SPACES[name], weighted)
     state.optimizer.grad.zero_()
     as_the_paper_has_it(state.policy, batch, config).backward()
-    expected = state.optimizer.grad.clone()
+    expected, begun = state.optimizer.grad.clone(), copy.deepcopy(state.state_dict())
+    assert expected.abs().max() > 0.02
     state.optimizer.grad.fill_(7)
     results = ppo.minibatch_step(state, batch, config)
-    assert expected.abs().max() > 0.02 and torch.allclose(state.optimizer.grad, expected, atol=2e-6)
+    assert torch.allclose(state.optimizer.grad, expected, atol=2e-6)
     assert results.shape == (5, ROWS) and 0.2 < results[4].mean() < 0.8
+    monkeypatch.setattr(ppo, "PIECE", 24)  # 24, 24 and 16 steps
+    state.load_state_dict(begun)
+    state.optimizer.grad.fill_(7)
+    in_pieces = ppo.minibatch_step(state, batch, config)
+    assert torch.allclose(state.optimizer.grad, expected, atol=2e-6)
+    assert torch.allclose(in_pieces, results, atol=1e-6)
 
 
 def test_tanh_of_many_numbers_is_tanh() -> None:
     x = torch.cat([torch.linspace(-20, 20, FEW), torch.tensor([-1e30, -0.0, 0.0, 1e-8, 1e30, torch.inf, -torch.inf])])
     assert torch.allclose(tanh_(x.clone()), torch.tanh(x), rtol=0, atol=2e-7)
     assert tanh_(torch.full((FEW,), torch.nan)).isnan().all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"team_size": 2}, {"memory": "gru", "segment_steps": 4}], ids=str)
+def test_pieces_are_a_minibatch_in_its_order_and_keep_teams_and_segments(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ppo, "PIECE", 12)
+    config = ppo.Config(num_envs=10, num_steps=4, **settings)
+    rows, lead = (10, (10, 4)) if config.memory else (40, (40,))
+    numbers = torch.arange(rows * 4.0).view(*lead, -1)
+    obs, flat = numbers, numbers[..., 0]
+    batch = ppo.Batch(obs, None, flat, flat, flat, flat, flat, memory=obs[:, 0] if config.memory else None)
+    pieces = ppo.pieces(batch, config)
+    assert [piece.returns.numel() for piece in pieces] == [12, 12, 12, 4]
+    assert all(len(piece.obs) % config.team_size == 0 for piece in pieces)
+    assert torch.equal(torch.cat([piece.returns for piece in pieces]), batch.returns)
+    monkeypatch.setattr(ppo, "PIECE", 1)  # less than a team or segment
+    size = max(config.team_size, 4 if config.memory else 1)
+    assert {piece.returns.numel() for piece in ppo.pieces(batch, config)} == {size}
+
+
+@pytest.mark.parametrize("settings", [{}, {"memory": "lstm", "segment_steps": 4}], ids=str)
+def test_what_is_learned_is_the_same_in_pieces_but_for_rounding(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learned(piece: int) -> tuple[Tensor, dict[str, float]]:
+        monkeypatch.setattr(ppo, "PIECE", piece)
+        torch.manual_seed(0)
+        config = ppo.Config(num_envs=3, num_steps=16, num_minibatches=2, hidden_sizes=(16,), **settings)
+        worlds = sync(*[partial(Scripted, number, lengths) for number, lengths in enumerate(LENGTHS_OF_TESTS)])
+        state = ppo.TrainState(worlds, config)
+        metrics = next(ppo.learn(worlds, config, state))
+        return state.optimizer.flat.detach().clone(), metrics
+
+    whole, metrics = learned(2048)
+    parts, other = learned(7)
+    assert not torch.equal(whole, parts) and torch.allclose(whole, parts, atol=1e-5)
+    assert metrics == pytest.approx(other, abs=1e-4)

@@ -1,0 +1,160 @@
+"""`quintet bench puffer`: worlds and PPO beside PufferLib's, whose worlds are written in C.
+
+PufferLib asks for other versions of NumPy and Gymnasium than Quintet, so it runs in an interpreter of its own:
+
+    python -m venv puffer
+    puffer/bin/pip install torch "numpy<2" setuptools wheel Cython
+    puffer/bin/pip install --no-build-isolation pufferlib==3.0.0
+    quintet bench puffer --python puffer/bin/python
+
+The two CartPoles are the same game but for the end of an episode, after 200 steps there and 500 here; PPO on it has the
+same network, batch and minibatches on both sides. The two arenas are different games of five against five, and what
+learns in them is a recurrent policy of about the same size: that is a comparison of two programs, not of two codes.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, rate, write
+from experiments.bench_solve import run_process
+from experiments.errors import InputError
+
+VERSION = "3.0.0"
+SCRIPT = Path(__file__).with_name("reference_puffer.py")
+SECONDS = 3.0
+"""Of one measurement, at least."""
+ARENAS, HORIZON = 48, 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measures worlds and PPO beside PufferLib's, on one core, in turns."""
+
+    python: str = "puffer/bin/python"
+    """Interpreter that has PufferLib 3.0.0; Quintet can't share one with it (`pip install pufferlib==3.0.0` in a venv
+    of its own, without build isolation, after torch and "numpy<2")."""
+    turns: int = 5
+    """Times that the two sides take turns; the median counts."""
+    out: str = str(RESULTS / "bench_puffer.json")
+    """File that the figures are written to."""
+
+
+def check_python(python: str) -> None:
+    """An interpreter that has PufferLib.
+
+    Raises:
+        InputError: there is none of that name, or it has not, or has another version.
+    """
+    found = shutil.which(python)
+    if found is None:
+        raise InputError(f"--python {python} is no program; give an interpreter that has pufferlib {VERSION}")
+    asked = "import importlib.metadata as m; print(m.version('pufferlib'))"
+    said = subprocess.run([found, "-I", "-c", asked], capture_output=True, text=True)
+    version = said.stdout.strip()
+    if version != VERSION:
+        has = f"has pufferlib {version}" if version else "has no pufferlib"
+        raise InputError(
+            f"--python {python} {has}, and this benchmark needs {VERSION}: make a venv, install torch, 'numpy<2', "
+            f"setuptools, wheel and Cython there, then: pip install --no-build-isolation pufferlib=={VERSION}"
+        )
+
+
+def theirs(python: str, **asked: Any) -> dict[str, float]:
+    """What PufferLib's side finds, in a process of its own."""
+    words = json.dumps(asked | {"seconds": SECONDS})
+    return json.loads(run_process([python, "-I", str(SCRIPT), words]).strip().splitlines()[-1])
+
+
+def cartpole(num_worlds: int) -> Callable[[], float]:
+    """Steps a second of our CartPoles, arrays in and out."""
+    import gymnasium
+    import numpy as np
+
+    import envs  # noqa: F401  registers ids
+
+    made: Any = gymnasium.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1)
+    made.reset(seed=1)
+    actions = np.random.default_rng(0).integers(0, 2, (256, num_worlds))
+    return lambda: rate(lambda i: made.step(actions[i % 256]), num_worlds, SECONDS)
+
+
+def arena() -> Callable[[], float]:
+    """Agent-steps a second of our arenas, random legal actions in all ten seats."""
+    from experiments.bench_arena import Play
+
+    play = Play("quintet/Arena-v0", ARENAS, hard=False)
+    return lambda: play.play(400)
+
+
+def ppo(num_worlds: int, num_minibatches: int) -> Callable[[], float]:
+    """Steps a second of our PPO on CartPole with their network: a layer of 128 that policy and value share."""
+    import envs
+    from agents import ppo
+
+    config = ppo.Config(
+        num_envs=num_worlds, num_steps=HORIZON, num_minibatches=num_minibatches, update_epochs=1, hidden_sizes=(128,),
+        shared_trunk=True, activation="gelu", learning_rate=1e-3, max_grad_norm=1.5, total_timesteps=10**12,
+    )  # fmt: skip
+    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1), config)
+
+    def run() -> float:
+        steps, started = 0, time.perf_counter()
+        while time.perf_counter() - started < SECONDS:
+            next(learning)
+            steps += num_worlds * HORIZON
+        return steps / (time.perf_counter() - started)
+
+    next(learning)
+    return run
+
+
+def team() -> tuple[Callable[[], float], int]:
+    """Agent-steps a second that our PPO learns from in the arena, and the parameters of its recurrent policy."""
+    from experiments.bench_league import iteration
+
+    return iteration(past_share=0.0)
+
+
+def main(options: Options) -> None:
+    """Measures, prints a line for each figure and writes them."""
+    check_python(options.python)
+    one_core()
+    learn_team, size = team()
+    of_theirs = theirs(options.python, learns=True, kind="moba", count=ARENAS, num_steps=HORIZON, minibatch=3840)
+
+    def puffer(**asked: Any) -> Callable[[], float]:
+        return lambda: theirs(options.python, **asked)["rate"]
+
+    worlds: dict[str, Any] = {"learns": False}
+    learner: dict[str, Any] = {"learns": True, "num_steps": HORIZON}
+    name = f"PPO in 5v5, LSTM, {size:,} parameters (theirs {of_theirs['parameters']:,.0f})"
+    rows: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
+        ("CartPole, 1024 worlds, arrays", cartpole(1024), puffer(**worlds, kind="cartpole", count=1024)),
+        ("CartPole, 4096 worlds, arrays", cartpole(4096), puffer(**worlds, kind="cartpole", count=4096)),
+        ("5v5, ten players, random actions", arena(), puffer(**worlds, kind="moba", count=ARENAS)),
+        (
+            "PPO on CartPole, 64 worlds x 64 steps, minibatches of 1024",
+            ppo(64, 4),
+            puffer(**learner, kind="cartpole", count=64, minibatch=1024),
+        ),
+        (
+            "PPO on CartPole, 4096 x 64, of 32,768 (their preset)",
+            ppo(4096, 8),
+            puffer(**learner, kind="cartpole", count=4096, minibatch=32768),
+        ),
+        (name, learn_team, puffer(**learner, kind="moba", count=ARENAS, minibatch=3840)),
+    ]
+    print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
+    figures = []
+    for name, ours, its in rows:
+        figures.append(Figure(name, "steps/s", *in_turns(ours, its, options.turns), bar=""))
+        print(figures[-1].line(), flush=True)
+    command = f"quintet bench puffer --python {options.python} --turns {options.turns}"
+    about = {**machine(), "pufferlib": VERSION}
+    write({"machine": about, "command": command, "figures": [vars(one) for one in figures]}, Path(options.out))
