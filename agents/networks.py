@@ -16,7 +16,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "tanh": lambda slopes, before, after: torch.ops.aten.tanh_backward.default(slopes, after),
+    "tanh": lambda slopes, before, after: torch.ops.aten.tanh_backward.grad_input(slopes, after, grad_input=slopes),
     "relu": lambda slopes, before, after: torch.ops.aten.threshold_backward.grad_input(
         slopes, after, 0, grad_input=slopes
     ),

@@ -364,7 +364,7 @@ class Batch:
 
     def select(self, rows: Tensor) -> "Batch":
         """The steps, or segments, of the given rows, int64 `[b]`."""
-        return Batch(*(None if x is None else x[rows] for x in vars(self).values()))  # pyright: ignore
+        return Batch(*(None if x is None else x.index_select(0, rows) for x in vars(self).values()))  # pyright: ignore
 
     def split(self, sizes: list[int]) -> "Iterator[Batch]":
         """Pieces of so many rows."""
@@ -481,7 +481,7 @@ def epoch(state: TrainState, batch: Batch, config: Config) -> tuple[Tensor, Tens
     if config.norm_adv:
         standardise(minibatches)
     records = torch.cat([minibatch_step(state, minibatch, config) for minibatch in minibatches], dim=1)
-    return records, None if batch.weight is None else batch.weight[rows].flatten()
+    return records, None if batch.weight is None else batch.weight.index_select(0, rows).flatten()
 
 
 def standardise(minibatches: list[Batch]) -> None:
