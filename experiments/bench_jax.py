@@ -24,6 +24,8 @@ from experiments.errors import InputError, install
 WORLD, THRESHOLD = "quintet/CartPole-v1", 475.0
 STEPS = 499_712
 """Half a million, in whole iterations."""
+MANY, HORIZON = 1024, 32
+"""Environments of the wider loop, and their steps an iteration."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,16 @@ def check_installed() -> str:
 
 
 def configs(seed: int) -> dict[str, Any]:
-    """CleanRL's hyperparameters, for so many steps, and those of our preset, until it is solved."""
+    """CleanRL's hyperparameters, for so many steps; the same with many environments, in minibatches of 4,096; and those
+    of our preset, until it is solved."""
     from agents import ppo
 
+    steps = replace(bench_ppo.config(seed, STEPS), anneal_lr=True)
     return {
-        "steps": replace(bench_ppo.config(seed, STEPS), anneal_lr=True),
+        "steps": steps,
+        "many": replace(
+            steps, num_envs=MANY, num_steps=HORIZON, num_minibatches=8, total_timesteps=20 * MANY * HORIZON
+        ),
         "solve": ppo.Config(**preset("ppo", WORLD), seed=seed),
     }
 
@@ -82,6 +89,18 @@ def theirs(what: str, seed: int) -> dict[str, float]:
     return {"seconds": seconds, "mean": said["mean"], "rate": said["later_steps"] / said["seconds"]}
 
 
+def many() -> Callable[[int], Any]:
+    """What trains for so many steps in many environments of ours, past the start."""
+    import envs
+    from agents import ppo
+
+    config = replace(configs(seed=1)["many"], total_timesteps=10**12, anneal_lr=False)
+    learning = ppo.learn(envs.make_vec(WORLD, MANY, num_threads=1), config)
+    for _ in range(3):
+        next(learning)
+    return lambda steps: [next(learning) for _ in range(steps // (MANY * HORIZON))]
+
+
 def solved_after(side: dict[str, float]) -> float:
     """Seconds to a solved task; a seed that is not solved counts as never."""
     return side["seconds"] if side["mean"] >= THRESHOLD else float("inf")
@@ -91,9 +110,10 @@ def main(options: Options) -> None:
     """Measures, prints a line for each figure and writes them with every turn."""
     version = check_installed()
     one_core()
-    loop, turns = bench_ppo.ours(), []
+    loop, wide, turns = bench_ppo.ours(), many(), []
     for seed in range(1, options.turns + 1):
-        turn: dict[str, Any] = {"seed": seed}
+        turn: dict[str, Any] = {"seed": seed, "many": {"ours": {"rate": rate(wide, 10 * MANY * HORIZON)}}}
+        turn["many"]["theirs"] = theirs("many", seed)
         for what in ("steps", "solve"):
             turn[what] = {"ours": ours(what, seed), "theirs": theirs(what, seed)}
         turn["steps"]["ours"]["rate"] = rate(loop, bench_ppo.STEPS)
@@ -105,10 +125,12 @@ def main(options: Options) -> None:
 
     solved = [sum(turn["solve"][side]["mean"] >= THRESHOLD for turn in turns) for side in ("ours", "theirs")]
     of_each = f"solved {solved[0]} and {solved[1]} of {options.turns}"
-    rates, seconds = both("steps", lambda side: side["rate"]), both("steps", lambda side: side["seconds"])
+    seconds = both("steps", lambda side: side["seconds"])
+    loops = {what: both(what, lambda side: side["rate"]) for what in ("steps", "many")}
     figures = [
-        Figure("PPO on CartPole, 8 envs x 128 steps, once compiled", "steps/s", *rates, bar=""),
-        Figure(f"{STEPS:,} such steps from a process's start", "s", *seconds, bar=""),
+        Figure("PPO on CartPole, 8 envs x 128 steps, once compiled", "steps/s", *loops["steps"], bar=""),
+        Figure(f"the same, {MANY} envs x {HORIZON}, minibatches of 4,096", "steps/s", *loops["many"], bar=""),
+        Figure(f"{STEPS:,} steps of 8 envs from a process's start", "s", *seconds, bar=""),
         Figure(f"start to {THRESHOLD:g}, our preset ({of_each})", "s", *both("solve", solved_after), bar=""),
     ]
     print(f"{'':<58} {'ours':>12} {'theirs':>12}")

@@ -37,8 +37,7 @@ class Options:
     """Measures worlds and PPO beside PufferLib's, on one core, in turns."""
 
     python: str = "puffer/bin/python"
-    """Interpreter that has PufferLib 3.0.0; Quintet can't share one with it (`pip install pufferlib==3.0.0` in a venv
-    of its own, without build isolation, after torch and "numpy<2")."""
+    """Interpreter of a venv that has PufferLib 3.0.0; Quintet can't share one with it."""
     turns: int = 5
     """Times that the two sides take turns; the median counts."""
     out: str = str(RESULTS / "bench_puffer.json")
@@ -51,22 +50,20 @@ def check_python(python: str) -> None:
     Raises:
         InputError: there is none of that name, or it has not, or has another version.
     """
-    found = shutil.which(python)
-    if found is None:
-        raise InputError(f"--python {python} is no program; give an interpreter that has pufferlib {VERSION}")
-    asked = "import importlib.metadata as m; print(m.version('pufferlib'))"
-    said = subprocess.run([found, "-I", "-c", asked], capture_output=True, text=True)
-    version = said.stdout.strip()
-    if version != VERSION:
+    found, has = shutil.which(python), "is no program"
+    if found is not None:
+        asked = "import importlib.metadata as m; print(m.version('pufferlib'))"
+        version = subprocess.run([found, "-I", "-c", asked], capture_output=True, text=True).stdout.strip()
         has = f"has pufferlib {version}" if version else "has no pufferlib"
+    if has != f"has pufferlib {VERSION}":
         raise InputError(
-            f"--python {python} {has}, and this benchmark needs {VERSION}: make a venv, install torch, 'numpy<2', "
-            f"setuptools, wheel and Cython there, then: pip install --no-build-isolation pufferlib=={VERSION}"
+            f"--python {python} {has}; make a venv, install torch, 'numpy<2', setuptools, wheel and Cython there, then: "
+            f"pip install --no-build-isolation pufferlib=={VERSION}; and give its python"
         )
 
 
 def theirs(python: str, **asked: Any) -> dict[str, float]:
-    """What PufferLib's side finds, in a process of its own."""
+    """What PufferLib's side finds, in a process of its own; other lines that it prints come before."""
     words = json.dumps(asked | {"seconds": SECONDS})
     return json.loads(run_process([python, "-I", str(SCRIPT), words]).strip().splitlines()[-1])
 
@@ -92,16 +89,23 @@ def arena() -> Callable[[], float]:
     return lambda: play.play(400)
 
 
-def ppo(num_worlds: int, num_minibatches: int) -> Callable[[], float]:
-    """Steps a second of our PPO on CartPole with their network: a layer of 128 that policy and value share."""
-    import envs
+def config(num_worlds: int, num_minibatches: int) -> Any:
+    """Our PPO on CartPole with their network: a layer of 128 that policy and value share."""
     from agents import ppo
 
-    config = ppo.Config(
+    return ppo.Config(
         num_envs=num_worlds, num_steps=HORIZON, num_minibatches=num_minibatches, update_epochs=1, hidden_sizes=(128,),
         shared_trunk=True, activation="gelu", learning_rate=1e-3, max_grad_norm=1.5, total_timesteps=10**12,
     )  # fmt: skip
-    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1), config)
+
+
+def loop(num_worlds: int, num_minibatches: int) -> Callable[[], float]:
+    """Steps a second that it learns from."""
+    import envs
+    from agents import ppo
+
+    worlds = envs.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1)
+    learning = ppo.learn(worlds, config(num_worlds, num_minibatches))
 
     def run() -> float:
         steps, started = 0, time.perf_counter()
@@ -140,12 +144,12 @@ def main(options: Options) -> None:
         ("5v5, ten players, random actions", arena(), puffer(**worlds, kind="moba", count=ARENAS)),
         (
             "PPO on CartPole, 64 worlds x 64 steps, minibatches of 1024",
-            ppo(64, 4),
+            loop(64, 4),
             puffer(**learner, kind="cartpole", count=64, minibatch=1024),
         ),
         (
             "PPO on CartPole, 4096 x 64, of 32,768 (their preset)",
-            ppo(4096, 8),
+            loop(4096, 8),
             puffer(**learner, kind="cartpole", count=4096, minibatch=32768),
         ),
         (name, learn_team, puffer(**learner, kind="moba", count=ARENAS, minibatch=3840)),
