@@ -1,9 +1,12 @@
 """`quintet bench puffer`: worlds and PPO beside PufferLib's, whose worlds are written in C.
 
-PufferLib asks for other versions of NumPy and Gymnasium than Quintet, so it runs in an interpreter of its own:
+PufferLib asks for other versions of NumPy and Gymnasium than Quintet, so it runs in an interpreter of its own (built on
+Linux, with a C compiler and without nvcc):
 
     python -m venv puffer
-    puffer/bin/pip install torch "numpy<2" setuptools wheel Cython
+    puffer/bin/pip install "setuptools<66" wheel "numpy<2"
+    puffer/bin/pip install --no-build-isolation gym==0.23.0
+    puffer/bin/pip install torch Cython
     puffer/bin/pip install --no-build-isolation pufferlib==3.0.0
     quintet bench puffer --python puffer/bin/python
 
@@ -57,8 +60,8 @@ def check_python(python: str) -> None:
         has = f"has pufferlib {version}" if version else "has no pufferlib"
     if has != f"has pufferlib {VERSION}":
         raise InputError(
-            f"--python {python} {has}; make a venv, install torch, 'numpy<2', setuptools, wheel and Cython there, then: "
-            f"pip install --no-build-isolation pufferlib=={VERSION}; and give its python"
+            f"--python {python} {has}; make a venv with pufferlib {VERSION}, as the first lines of "
+            f"{Path(__file__).name} say, and give its python"
         )
 
 
