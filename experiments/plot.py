@@ -52,7 +52,9 @@ def main(argv: list[str]) -> int:
     if len(set(plain.values())) == len(plain):  # no need to tell settings apart
         groups = {plain[title]: each for title, each in groups.items()}
     curves = {title: average(each) for title, each in groups.items()}
-    draw(curves, "agent-steps" if options.x == "step" else "seconds", words_of(options.y), out)
+    several = {title: f", mean and span of {len(each)} runs" for title, each in groups.items() if len(each) > 1}
+    shown = {title + several.get(title, ""): one for title, one in curves.items()}
+    draw(shown, "agent-steps" if options.x == "step" else "seconds", words_of(options.y), out)
     write(curves, options, out.with_suffix(".csv"))
     print(f"written to {out} and {out.with_suffix('.csv')}")
     return 0
@@ -121,6 +123,7 @@ def words_of(name: str) -> str:
 def draw(curves: dict[str, dict[str, np.ndarray]], x_label: str, y_label: str, out: Path) -> None:
     """The picture of curves that `average` gave, by what the legend calls them."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -128,6 +131,7 @@ def draw(curves: dict[str, dict[str, np.ndarray]], x_label: str, y_label: str, o
         marker = "o" if len(one["x"]) < FEW else None
         (line,) = axes.plot(one["x"], one["mean"], label=title, linewidth=1.8, marker=marker)
         axes.fill_between(one["x"], one["low"], one["high"], color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.set_xlim(left=0)
