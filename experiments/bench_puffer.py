@@ -18,6 +18,7 @@ learns in them is a recurrent policy of about the same size: that is a compariso
 import json
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,8 +48,8 @@ class Options:
     """File that the figures are written to."""
 
 
-def check_python(python: str) -> None:
-    """An interpreter that has PufferLib.
+def check_python(python: str) -> str:
+    """Where an interpreter is that has PufferLib, from any folder.
 
     Raises:
         InputError: there is none of that name, or it has not, or has another version.
@@ -58,17 +59,20 @@ def check_python(python: str) -> None:
         asked = "import importlib.metadata as m; print(m.version('pufferlib'))"
         version = subprocess.run([found, "-I", "-c", asked], capture_output=True, text=True).stdout.strip()
         has = f"has pufferlib {version}" if version else "has no pufferlib"
-    if has != f"has pufferlib {VERSION}":
+    if found is None or has != f"has pufferlib {VERSION}":
         raise InputError(
             f"--python {python} {has}; make a venv with pufferlib {VERSION}, as the first lines of "
             f"{Path(__file__).name} say, and give its python"
         )
+    return str(Path(found).absolute())
 
 
 def theirs(python: str, **asked: Any) -> dict[str, float]:
-    """What PufferLib's side finds, in a process of its own; other lines that it prints come before."""
+    """What PufferLib's side finds, in a process and a folder of its own, since it leaves a link where it is imported;
+    other lines that it prints come before."""
     words = json.dumps(asked | {"seconds": SECONDS})
-    return json.loads(run_process([python, "-I", str(SCRIPT), words]).strip().splitlines()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        return json.loads(run_process([python, "-I", str(SCRIPT), words], folder).strip().splitlines()[-1])
 
 
 def cartpole(num_worlds: int) -> Callable[[], float]:
@@ -130,13 +134,13 @@ def team() -> tuple[Callable[[], float], int]:
 
 def main(options: Options) -> None:
     """Measures, prints a line for each figure and writes them."""
-    check_python(options.python)
+    python = check_python(options.python)
     one_core()
     learn_team, size = team()
-    of_theirs = theirs(options.python, learns=True, kind="moba", count=ARENAS, num_steps=HORIZON, minibatch=3840)
+    of_theirs = theirs(python, learns=True, kind="moba", count=ARENAS, num_steps=HORIZON, minibatch=3840)
 
     def puffer(**asked: Any) -> Callable[[], float]:
-        return lambda: theirs(options.python, **asked)["rate"]
+        return lambda: theirs(python, **asked)["rate"]
 
     worlds: dict[str, Any] = {"learns": False}
     learner: dict[str, Any] = {"learns": True, "num_steps": HORIZON}

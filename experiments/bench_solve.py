@@ -103,13 +103,14 @@ def theirs(task: Task, seed: int) -> tuple[float, float]:
     return total - judged, value
 
 
-def run_process(command: list[str]) -> str:
-    """What a program prints, on a thread.
+def run_process(command: list[str], folder: str | None = None) -> str:
+    """What a program prints, on a thread, in this folder or another.
 
     Raises:
         InputError: it failed.
     """
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"{' '.join(command[2:])} failed:\n{done.stderr[-2000:]}")
     return done.stdout

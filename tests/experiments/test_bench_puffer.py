@@ -34,13 +34,17 @@ def test_another_version_is_told(tmp_path: Path) -> None:
         bench_puffer.check_python(str(other))
 
 
-def test_figures_are_read_from_the_last_line(tmp_path: Path) -> None:
+def test_figures_are_read_from_the_last_line_and_nothing_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     other = tmp_path / "python"
-    other.write_text('#!/bin/sh\necho a banner\necho "{\\"isolated\\": \\"$1\\", \\"asked\\": $3}"\n')
+    other.write_text('#!/bin/sh\ntouch resources\necho a banner\necho "{\\"isolated\\": \\"$1\\", \\"asked\\": $3}"\n')
     other.chmod(0o755)
     found = bench_puffer.theirs(str(other), learns=False, kind="moba", count=48)
     asked = {"learns": False, "kind": "moba", "count": 48, "seconds": bench_puffer.SECONDS}
     assert found == {"isolated": "-I", "asked": asked}
+    assert list(tmp_path.iterdir()) == [other]
 
 
 def test_our_network_has_the_parameters_of_theirs() -> None:
