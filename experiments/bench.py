@@ -62,26 +62,26 @@ def rate(step: Callable[[int], Any], units: int, seconds: float) -> float:
     return calls * units / (time.perf_counter() - started)
 
 
+def cartpole_rate(worlds: Any, seconds: float, tensors: bool = False) -> Callable[[], float]:
+    """Steps a second of a batch of CartPoles, random actions given as arrays or tensors; measured anew at each call."""
+    import torch
+
+    worlds.reset(seed=0)
+    actions = torch.randint(0, 2, (64, worlds.num_envs)).unbind()
+    given = actions if tensors else [row.numpy() for row in actions]
+    return lambda: rate(lambda i: worlds.step(given[i % 64]), worlds.num_envs, seconds)
+
+
 def cartpole_worlds(turns: int, tensors: bool, num_worlds: int = 1024) -> Figure:
     """Batched CartPole, tensors or arrays in and out, beside Gymnasium's own NumPy batch."""
     import gymnasium
-    import torch
     from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
     import envs
 
     make: Any = envs.make_vec if tensors else gymnasium.make_vec
     ours, theirs = make("quintet/CartPole-v1", num_worlds, num_threads=1), CartPoleVectorEnv(num_worlds)
-    ours.reset(seed=0)
-    theirs.reset(seed=0)
-    actions = torch.randint(0, 2, (64, num_worlds)).unbind()
-    arrays = [row.numpy() for row in actions]
-    given = actions if tensors else arrays
-    result = in_turns(
-        lambda: rate(lambda i: ours.step(given[i % 64]), num_worlds, 0.5),
-        lambda: rate(lambda i: theirs.step(arrays[i % 64]), num_worlds, 0.5),
-        turns,
-    )
+    result = in_turns(cartpole_rate(ours, 0.5, tensors), cartpole_rate(theirs, 0.5), turns)
     kind = "tensors" if tensors else "arrays"
     name = f"CartPole, {num_worlds} worlds, {kind} (theirs: Gymnasium's batch)"
     return Figure(name, "env-steps/s", *result, bar="at least 3x")
@@ -89,22 +89,12 @@ def cartpole_worlds(turns: int, tensors: bool, num_worlds: int = 1024) -> Figure
 
 def ppo_loop(turns: int) -> Figure:
     """PPO on CartPole with CleanRL's hyperparameters, beside a plain loop that has the same."""
-    import envs
     from agents import ppo
+    from experiments import bench_dqn, bench_ppo
     from experiments.reference_ppo import NUM_ENVS, NUM_STEPS, steps_per_second
 
-    config = ppo.Config(num_envs=NUM_ENVS, num_steps=NUM_STEPS, total_timesteps=10**9)
-    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", NUM_ENVS, num_threads=1), config)
-    for _ in range(3):
-        next(learning)
-
-    def ours(iterations: int = 25) -> float:
-        started = time.perf_counter()
-        for _ in range(iterations):
-            next(learning)
-        return iterations * NUM_ENVS * NUM_STEPS / (time.perf_counter() - started)
-
-    result = in_turns(ours, lambda: steps_per_second(), turns)
+    learn = bench_ppo.ours(ppo.Config(num_envs=NUM_ENVS, num_steps=NUM_STEPS, total_timesteps=10**9))
+    result = in_turns(lambda: bench_dqn.rate(learn, 25 * NUM_ENVS * NUM_STEPS), steps_per_second, turns)
     name = "PPO on CartPole, 8 envs x 128 steps (theirs: a plain loop)"
     return Figure(name, "env-steps/s", *result, bar="at least 3x, 20,000/s")
 

@@ -5,14 +5,13 @@ began one after another: once with random legal actions, once with the hard scri
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, rate, write
+from experiments.bench import RESULTS, Figure, cartpole_rate, in_turns, machine, one_core, write
 from experiments.matches import random_legal
 
 APART = 60
@@ -69,22 +68,14 @@ class Play:
         return steps * self.envs.num_envs / self.seconds
 
 
-def cartpole_rate() -> Callable[[], float]:
-    """Gymnasium's NumPy batch of 1024 CartPoles: what gives its steps a second, anew at each call."""
+def speed(options: Options, hard: bool) -> Figure:
+    """Agent-steps a second, and as a ratio to the steps of Gymnasium's NumPy batch of CartPoles."""
     from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
-    worlds = CartPoleVectorEnv(1024)
-    worlds.reset(seed=0)
-    actions = np.random.default_rng(0).integers(0, 2, (64, 1024))
-    return lambda: rate(lambda i: worlds.step(actions[i % 64]), 1024, 0.3)
-
-
-def speed(options: Options, hard: bool) -> Figure:
-    """Agent-steps a second, and as a ratio to CartPole's steps."""
     players = "hard players" if hard else "random legal"
     print(f"  {players}: compiling, then staggering {options.worlds} games", flush=True)
     play = Play("quintet/Arena-v0", options.worlds, hard)
-    result = in_turns(lambda: play.play(60), cartpole_rate(), options.turns)
+    result = in_turns(lambda: play.play(60), cartpole_rate(CartPoleVectorEnv(1024), 0.3), options.turns)
     size = play.envs.state.dtype.itemsize
     name = f"arena, {options.worlds} worlds, {players} ({size / 1024:.1f} KiB a world; theirs: CartPole)"
     return Figure(name, "steps/s", *result, bar="at least 600,000/s and 0.06x")

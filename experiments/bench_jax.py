@@ -89,18 +89,6 @@ def theirs(what: str, seed: int) -> dict[str, float]:
     return {"seconds": seconds, "mean": said["mean"], "rate": said["later_steps"] / said["seconds"]}
 
 
-def many() -> Callable[[int], Any]:
-    """What trains for so many steps in many environments of ours, past the start."""
-    import envs
-    from agents import ppo
-
-    config = replace(configs(seed=1)["many"], total_timesteps=10**12, anneal_lr=False)
-    learning = ppo.learn(envs.make_vec(WORLD, MANY, num_threads=1), config)
-    for _ in range(3):
-        next(learning)
-    return lambda steps: [next(learning) for _ in range(steps // (MANY * HORIZON))]
-
-
 def solved_after(side: dict[str, float]) -> float:
     """Seconds to a solved task; a seed that is not solved counts as never."""
     return side["seconds"] if side["mean"] >= THRESHOLD else float("inf")
@@ -110,7 +98,8 @@ def main(options: Options) -> None:
     """Measures, prints a line for each figure and writes them with every turn."""
     version = check_installed()
     one_core()
-    loop, wide, turns = bench_ppo.ours(), many(), []
+    endless = replace(configs(seed=1)["many"], total_timesteps=10**12, anneal_lr=False)
+    loop, wide, turns = bench_ppo.ours(bench_ppo.config()), bench_ppo.ours(endless), []
     for seed in range(1, options.turns + 1):
         turn: dict[str, Any] = {"seed": seed, "many": {"ours": {"rate": rate(wide, 10 * MANY * HORIZON)}}}
         turn["many"]["theirs"] = theirs("many", seed)

@@ -43,22 +43,22 @@ def model(seed: int = 1) -> Any:
     )  # fmt: skip
 
 
-def ours() -> Callable[[int], Any]:
-    """What trains for so many steps, past the start."""
+def ours(config: Any) -> Callable[[int], Any]:
+    """What trains on our CartPole for so many steps, past the start."""
     import envs
     from agents import ppo
 
-    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", NUM_ENVS, num_threads=1), config())
+    learning = ppo.learn(envs.make_vec("quintet/CartPole-v1", config.num_envs, num_threads=1), config)
     for _ in range(3):
         next(learning)
-    return lambda steps: [next(learning) for _ in range(steps // (NUM_ENVS * NUM_STEPS))]
+    return lambda steps: [next(learning) for _ in range(steps // (config.num_envs * config.num_steps))]
 
 
 def main(options: Options) -> None:
     """Measures, prints a line and writes it."""
     version = sb3.load().__version__
     one_core()
-    our, their = ours(), sb3.stepper(model(), NUM_ENVS * NUM_STEPS)
+    our, their = ours(config()), sb3.stepper(model(), NUM_ENVS * NUM_STEPS)
     print(f"{'':<58} {'ours':>12} {'theirs':>12}", flush=True)
     result = in_turns(lambda: rate(our, 4 * STEPS), lambda: rate(their, STEPS), options.turns)
     figure = Figure("PPO on CartPole, 8 envs x 128 steps", "steps/s", *result, bar="at least 3x")

@@ -19,20 +19,22 @@ import json
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, rate, write
+from experiments import bench_ppo
+from experiments.bench import RESULTS, Figure, cartpole_rate, in_turns, machine, one_core, write
+from experiments.bench_dqn import rate
 from experiments.bench_solve import run_process
 from experiments.errors import InputError
 
 VERSION = "3.0.0"
 SCRIPT = Path(__file__).with_name("reference_puffer.py")
 SECONDS = 3.0
-"""Of one measurement, at least."""
+"""Of one measurement, at least; of our learning so many steps."""
+LEARNED = 8 * 4096 * 64
 ARENAS, HORIZON = 48, 64
 
 
@@ -78,14 +80,10 @@ def theirs(python: str, **asked: Any) -> dict[str, float]:
 def cartpole(num_worlds: int) -> Callable[[], float]:
     """Steps a second of our CartPoles, arrays in and out."""
     import gymnasium
-    import numpy as np
 
     import envs  # noqa: F401  registers ids
 
-    made: Any = gymnasium.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1)
-    made.reset(seed=1)
-    actions = np.random.default_rng(0).integers(0, 2, (256, num_worlds))
-    return lambda: rate(lambda i: made.step(actions[i % 256]), num_worlds, SECONDS)
+    return cartpole_rate(gymnasium.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1), SECONDS)
 
 
 def arena() -> Callable[[], float]:
@@ -108,21 +106,8 @@ def config(num_worlds: int, num_minibatches: int) -> Any:
 
 def loop(num_worlds: int, num_minibatches: int) -> Callable[[], float]:
     """Steps a second that it learns from."""
-    import envs
-    from agents import ppo
-
-    worlds = envs.make_vec("quintet/CartPole-v1", num_worlds, num_threads=1)
-    learning = ppo.learn(worlds, config(num_worlds, num_minibatches))
-
-    def run() -> float:
-        steps, started = 0, time.perf_counter()
-        while time.perf_counter() - started < SECONDS:
-            next(learning)
-            steps += num_worlds * HORIZON
-        return steps / (time.perf_counter() - started)
-
-    next(learning)
-    return run
+    learn = bench_ppo.ours(config(num_worlds, num_minibatches))
+    return lambda: rate(learn, LEARNED)
 
 
 def team() -> tuple[Callable[[], float], int]:

@@ -7,7 +7,6 @@ Quintet: the two want versions of NumPy and Gymnasium that exclude each other.
 
 import json
 import sys
-import tempfile
 import time
 from typing import Any
 
@@ -31,7 +30,7 @@ class Learner(pufferl.PuffeRL):
         """Draws nothing."""
 
 
-def worlds(kind: str, count: int, **_: Any) -> Any:
+def worlds(kind: str, count: int) -> Any:
     """So many of its CartPoles, or of its MOBAs with ten learned heroes each."""
     if kind == "cartpole":
         return Cartpole(num_envs=count, report_interval=NEVER)
@@ -63,7 +62,7 @@ def train(kind: str, count: int, num_steps: int, minibatch: int, seconds: float)
     sys.argv = sys.argv[:1]  # it reads them
     config = pufferl.load_config(f"puffer_{kind}")["train"]
     recurrent = kind == "moba"
-    config |= {"device": "cpu", "use_rnn": recurrent, "env": kind, "data_dir": tempfile.mkdtemp(), "optimizer": "adam"}
+    config |= {"device": "cpu", "use_rnn": recurrent, "env": kind, "data_dir": "data", "optimizer": "adam"}
     config |= {"minibatch_size": minibatch, "bptt_horizon": num_steps, "total_timesteps": NEVER, "learning_rate": 1e-3}
     vec = pufferlib.vector.make(
         lambda **given: worlds(kind, count), backend=pufferlib.vector.Serial, num_envs=1, seed=1
