@@ -421,7 +421,7 @@ def review(policy: Policy, rollout: Rollout, length: int) -> tuple[Tensor, Tenso
     """Log-probabilities and values `[T, N]` of a rollout, and its memories `[N, m]`, every `length` steps."""
     log_probs, values, memories = [], [], [rollout.memory]
     for first in range(0, rollout.num_steps, length):
-        now = slice(first, first + length)
+        now = slice(first, min(first + length, rollout.num_steps))
         mask = None if rollout.action_mask is None else rollout.action_mask[now]
         dist, value, memory = policy(rollout.obs[now], mask, memories[-1], rollout.starts[now])
         log_probs.append(dist.log_prob(rollout.actions[now]))

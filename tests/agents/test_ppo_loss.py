@@ -129,9 +129,10 @@ def test_pieces_are_a_minibatch_in_its_order_and_keep_teams_and_segments(
     assert {piece.returns.numel() for piece in ppo.pieces(batch, config)} == {size}
 
 
+@pytest.mark.parametrize("piece", [7, 15])  # of three rows two steps, or five, which don't divide the horizon
 @pytest.mark.parametrize("settings", [{}, {"memory": "lstm", "segment_steps": 4}], ids=str)
 def test_what_is_learned_is_the_same_in_pieces_but_for_rounding(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def learned(piece: int) -> tuple[Tensor, dict[str, float]]:
         monkeypatch.setattr(ppo, "PIECE", piece)
@@ -143,6 +144,6 @@ def test_what_is_learned_is_the_same_in_pieces_but_for_rounding(
         return state.optimizer.flat.detach().clone(), metrics
 
     whole, metrics = learned(2048)
-    parts, other = learned(7)
+    parts, other = learned(piece)
     assert not torch.equal(whole, parts) and torch.allclose(whole, parts, atol=1e-5)
     assert metrics == pytest.approx(other, abs=1e-4)
