@@ -11,7 +11,7 @@ from agents.distributions import Heads
 from agents.encoding import Encoder
 from agents.entities import Entities, Team, make_pointer, tied_columns
 from agents.memory import make_memory
-from agents.networks import MLP, Features, Trace, is_image
+from agents.networks import MLP, Features, Trace, is_image, widened
 from agents.normalize import RunningNorm
 
 
@@ -80,8 +80,8 @@ class Policy(nn.Module):
         num_outputs = self.heads.num_outputs if self.pointer is None else self.pointer.num_inputs
         self.actor = MLP((*widths, num_outputs), config.activation, gain=0.01)
         self.critic = MLP((*widths, 1), config.activation, gain=1.0)
-        plain = self.remember is self.team is entities is self.trunk is self.features.convolutions is None
-        self.by_hand = plain and self.heads.by_hand and not self.bfloat16
+        self.plain = self.remember is self.team is entities is self.features.convolutions is None
+        self.by_hand = self.plain and self.trunk is None and self.heads.by_hand and not self.bfloat16
 
     def initial_memory(self, num_envs: int) -> Tensor:
         """Of worlds of which nothing was seen: zeros `[num_envs, m]`."""
@@ -95,9 +95,11 @@ class Policy(nn.Module):
 
     def _see(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features `[..., f]`, and of entities the rows `[..., R, size]`."""
-        if obs.dtype == torch.bfloat16:
+        if obs.dtype == torch.bfloat16 and not self.plain:
             obs = obs.float()
         seen = self.features(obs if self.norm is None else self.norm(obs))
+        if self.plain:
+            return widened(seen, torch.bfloat16 if self.bfloat16 else torch.float32), None
         seen, rows = seen if isinstance(seen, tuple) else (seen, None)
         return seen if self.team is None else self.team(seen), rows
 

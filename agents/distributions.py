@@ -140,7 +140,7 @@ class Categorical:
     """
 
     def __init__(self, logits: Tensor, mask: Tensor | None, squeeze: bool = True) -> None:
-        self.logits = logits if mask is None else logits.masked_fill(~mask, LOWEST)
+        self.logits = logits if mask is None else torch.where(mask, logits, LOWEST)
         self.mask, self.squeeze = mask, squeeze
         self._log_probs: Tensor | None = None
         self._entropy: Tensor | None = None

@@ -60,9 +60,9 @@ class HalvedCollector:
         for part, own in zip(self.parts, memory.split(self.sizes), strict=True):
             part.memory = own.clone()
 
-    def keep_obs_in(self, dtype: torch.dtype) -> None:
+    def keep_obs_in(self, dtype: torch.dtype, widened: bool = False) -> None:
         """Refused, as by a `Collector` of envs on the host."""
-        self.parts[0].keep_obs_in(dtype)
+        self.parts[0].keep_obs_in(dtype, widened)
 
     def set_opponents(self, policies: Any, owner: Tensor) -> None:
         """Refused: environments of many players are worlds, which need no halves."""

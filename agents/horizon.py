@@ -58,7 +58,7 @@ def prepare(collector: Any, rollout: Any) -> Ends:
     ends = Ends(
         limit=limit,
         index=torch.full((places, rows), steps * rows, device=device),
-        obs=torch.zeros(places, *rollout.obs.shape[1:], dtype=collector.encoder.dtype, device=device),
+        obs=torch.zeros(places, *collector.obs.shape, dtype=collector.encoder.dtype, device=device),
         memory=torch.zeros(places, *collector.memory.shape, device=device),
         returns=torch.zeros(steps, rows, device=device),
         lengths=torch.zeros(steps, rows, dtype=torch.int64, device=device),
@@ -88,7 +88,8 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
     rollout.final_memory = ends.memory.flatten(0, 1)
     rollout.valid.fill_(True)
     obs, masks, starts = rows["obs"], rows["action_mask"], rows["starts"]
-    obs[0].copy_(collector.obs)
+    told = obs if obs[0].shape == collector.obs.shape else [row[:, : collector.obs.shape[1]] for row in obs]
+    told[0].copy_(collector.obs)
     starts[0].copy_(collector.starts)
     if masks[0] is not None:
         masks[0].copy_(collector.action_mask)
@@ -98,7 +99,7 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
     for t, out in enumerate(rollout._outs):
         actions, memory, extras = act(obs[t], masks[t], memory, starts[t])
         if owners.opponents:
-            actions = owners.act(actions, obs[t], masks[t], starts[t])
+            actions = owners.act(actions, told[t], masks[t], starts[t])
             ends.owner[t].copy_(owners.owner)
             torch.eq(owners.owner, 0, out=rows["valid"][t])
         rows["actions"][t].copy_(actions)
@@ -106,12 +107,12 @@ def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
             rollout.extras[name][t].copy_(value)
         collector.envs.step(rows["actions"][t], out=out)
         if ends.seen is not None:
-            obs[t + 1].copy_(ends.seen)
+            told[t + 1].copy_(ends.seen)
         torch.logical_or(out["terminated"], out["truncated"], out=starts[t + 1])
         cut, place = out["truncated"] & ~out["terminated"], t // ends.limit
         ends.index[place].copy_(torch.where(cut, ends.rows + t * collector.num_envs, ends.index[place]))
         ends.memory[place].copy_(torch.where(cut.unsqueeze(1), memory, ends.memory[place]))
-    collector.obs.copy_(obs[-1])
+    collector.obs.copy_(told[-1])
     collector.starts.copy_(starts[-1])
     if masks[-1] is not None:
         collector.action_mask.copy_(masks[-1])

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 What came in is overwritten by what went out where `IN_PLACE` has the activation; the slopes may be overwritten too.
 """
 
+WIDENED = "cuda"
+"""The type of device whose matrix units take rows of 507 numbers two to three times as long as rows of 512."""
+
 FEW = 4096
 """Numbers of which calls cost more than what is done with them."""
 
@@ -38,6 +41,22 @@ def tanh_(x: Tensor) -> Tensor:
     if x.device.type != "cpu" or x.numel() < FEW:
         return x.tanh_()
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
+def wide(width: int, device: torch.device) -> int:
+    """Columns that rows of so many numbers have in a GPU's matrix products: a multiple of 8, unless they are few."""
+    return width - width % -8 if device.type == WIDENED and width >= 32 else width
+
+
+def widened(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`[..., n]` in another type, with zeros behind to be `wide`; `MLP` takes it for `[..., n]`."""
+    width, columns = x.shape[-1], wide(x.shape[-1], x.device)
+    if width == columns:
+        return x.to(dtype)
+    found = torch.empty(*x.shape[:-1], columns, dtype=dtype, device=x.device)
+    found[..., :width].copy_(x)
+    found[..., width:].zero_()
+    return found
 
 
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": tanh_, "relu": torch.relu_}
@@ -82,8 +101,8 @@ class MLP(nn.Module):
         *hidden, last = self._weights
         activation = self.activation if torch.is_grad_enabled() else self.activation_
         for layer in hidden:
-            x = activation(F.linear(x, layer["weight"], layer["bias"]))  # pyright: ignore
-        return F.linear(x, last["weight"], last["bias"])  # pyright: ignore
+            x = activation(_linear(x, layer))
+        return _linear(x, last)
 
     def trace(self, x: Tensor) -> "Trace":
         """What `forward` gives for `[B, sizes[0]]`, and what `backward` needs to know of the way there.
@@ -94,7 +113,7 @@ class MLP(nn.Module):
         for layer in self._weights:
             if outputs:
                 inputs.append(self.activation_(outputs[-1]))
-            outputs.append(F.linear(inputs[-1], layer["weight"], layer["bias"]))  # pyright: ignore
+            outputs.append(_linear(inputs[-1], layer))
         return Trace(inputs, outputs)
 
     def backward(
@@ -121,9 +140,21 @@ class MLP(nn.Module):
         return None
 
 
+def _linear(x: Tensor, layer: dict[str, Any]) -> Tensor:
+    """A layer's outputs for `[..., inputs]`, which may be `widened`."""
+    weight, bias = layer["weight"], layer["bias"]
+    outputs, inputs = weight.shape
+    columns, rows = x.shape[-1] - inputs, wide(outputs, x.device) - outputs
+    if not (columns or rows):
+        return F.linear(x, weight, bias)
+    return F.linear(x, F.pad(weight, (0, columns, 0, rows)), F.pad(bias, (0, rows)))[..., :outputs]
+
+
 def _outer(slopes: Tensor, inputs: Tensor, out: Tensor | None) -> None:
-    """Writes the transposed `slopes` `[B, n]` times `inputs` `[B, m]` to `out` `[n, m]`."""
-    if inputs.shape[1] < 16 <= slopes.shape[1] and out is not None:
+    """Writes the transposed `slopes` `[B, n]` times `inputs` `[B, m]` to `out` `[n, m]`; inputs may be `widened`."""
+    if out is not None and inputs.shape[1] > out.shape[1]:
+        out.copy_(slopes.t().mm(inputs)[:, : out.shape[1]])
+    elif inputs.shape[1] < 16 <= slopes.shape[1] and out is not None:
         out.copy_(inputs.t().mm(slopes).t())  # BLAS takes two to six times as long for a result so narrow
     else:
         torch.mm(slopes.t(), inputs, out=out)
@@ -142,7 +173,7 @@ class Trace(NamedTuple):
 
 
 class Features(nn.Module):
-    """Encoded observations `[..., *shape]` -> float32 features `[..., num_features]`.
+    """Encoded observations `[..., *shape]` -> float32 features `[..., num_features]`; bfloat16 of bfloat16 vectors.
 
     Vectors pass as they are, grids are flattened, Discretes become one-hot; uint8 images, channels first or last, go
     through the convolutions of Mnih et al. ("Human-level control through deep reinforcement learning", 2015).
@@ -195,7 +226,7 @@ class Features(nn.Module):
             pairs = zip(self.sizes, self.first, strict=True)
             hot = [F.one_hot(parts[..., i] - first, size) for i, (size, first) in enumerate(pairs)]
             return torch.cat(hot, dim=-1).float()
-        if self.num_dims == 1 and obs.dtype == torch.float32:
+        if self.num_dims == 1 and obs.dtype in (torch.float32, torch.bfloat16):
             return obs
         lead = obs.shape[: obs.dim() - self.num_dims]
         if self.convolutions is not None:

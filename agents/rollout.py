@@ -19,6 +19,7 @@ from torch import Tensor
 from agents import distributed, horizon
 from agents.encoding import Encoder, Masks
 from agents.episodes import Episodes
+from agents.networks import wide
 from agents.owners import Owners
 
 Act = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor, dict[str, Tensor]]]
@@ -137,7 +138,7 @@ class Collector:
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.speaks_torch = getattr(envs, "device", None) is not None
         self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
-        self.obs_dtype = self.encoder.dtype
+        self.obs_shape, self.obs_dtype = self.encoder.shape, self.encoder.dtype
         self.fixed = horizon.fits(self) if fixed is None else fixed
         self.owners = Owners(self.num_envs, self.device, distributed.seed(seed), self.fixed)
         self.tally = horizon.Tally(envs.world.statistics if self.fixed else (), self.device, self.fixed)  # pyright: ignore
@@ -170,8 +171,9 @@ class Collector:
         mask = self.masks(infos)
         self.action_mask = None if mask is None else mask.to(self.device, copy=True)
 
-    def keep_obs_in(self, dtype: torch.dtype) -> None:
-        """Has new rollouts keep floating-point observations in another type.
+    def keep_obs_in(self, dtype: torch.dtype, widened: bool = False) -> None:
+        """Has new rollouts keep floating-point observations in another type, and `widened`: with zeros behind, for a
+        policy whose matrix products they go into as they are.
 
         Raises:
             ValueError: observations that are not floating-point, or envs that are not worlds on a GPU.
@@ -182,6 +184,8 @@ class Collector:
                 "leave bf16_obs out"
             )
         self.obs_dtype = dtype
+        if widened and len(self.encoder.shape) == 1:
+            self.obs_shape = (wide(self.encoder.shape[0], self.device),)
 
     def set_opponents(self, policies: Sequence[Any], owner: Tensor) -> None:
         """Hands rows to frozen policies: each row when its present episode has ended, at once if it has not begun.
@@ -207,7 +211,7 @@ class Collector:
         box = isinstance(self.action_space, spaces.Box)
         columns = self.masks.num_columns
         rollout = Rollout(
-            obs=empty(steps + 1, self.encoder.shape, self.obs_dtype),
+            obs=empty(steps + 1, self.obs_shape, self.obs_dtype),
             action_mask=None if columns is None else empty(steps + 1, (columns,), torch.bool),
             actions=empty(steps, self.action_space.shape or (), torch.float32 if box else torch.int64),
             rewards=empty(steps, (), torch.float32),

@@ -62,9 +62,12 @@ def counted(world: Any, modules: list[str], options: Options, hard: bool) -> dic
         actions = play.actions if hard else random_legal(mask, play.envs.action_layout, play.rng)
         mask = kernel.step(play.envs, actions)["action_mask"]
     found = kernel.counts()
-    order = np.argsort(-found.warps)
-    names = phase_names(world)
-    phases = [_figures(float(found.warps[i]), float(found.threads[i]), found.worlds, names[i]) for i in order]
+    names = np.array(phase_names(world))
+    sums = [
+        (float(found.warps[names == name].sum()), float(found.threads[names == name].sum()), name)
+        for name in dict.fromkeys(names)
+    ]
+    phases = [_figures(warps, threads, found.worlds, str(name)) for warps, threads, name in sorted(sums, reverse=True)]
     whole = _figures(float(found.warps.sum()), float(found.threads.sum()), found.worlds)
     return whole | {"phases": [phase for phase in phases if phase["warp"] >= 1]}
 

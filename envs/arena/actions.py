@@ -252,7 +252,8 @@ def keep_target(state, seat):
 
 @rule
 def write_mask(state, params, seat, mask):
-    """Columns: verbs, then the rows legal for an attack and for each ability, then directions; see `action_layout`."""
+    """Columns: verbs, then the rows legal for an attack and for each ability, then directions; see `action_layout`. All
+    but what abilities may be aimed at."""
     rows = state.row.shape[1]
     num_verbs = mask.shape[0] - (1 + NUM_ABILITIES) * rows - NUM_DIRECTIONS
     mask[STOP] = True
@@ -267,9 +268,6 @@ def write_mask(state, params, seat, mask):
     mask[RECALL] = can_recall(state, params, seat)
     mask_attack(state, params, seat, mask, num_verbs, 0, params.team_size)
     mask_attack(state, params, seat, mask, num_verbs, 2 * params.team_size, rows - HOME_ROWS)
-    for number in range(NUM_ABILITIES):
-        if can_cast(state, params, seat, number):
-            mask_ability(state, params, seat, mask, number, num_verbs + (1 + number) * rows)
 
 
 @rule
@@ -282,9 +280,12 @@ def mask_attack(state, params, seat, mask, num_verbs, first, last):
 
 
 @rule
-def mask_ability(state, params, seat, mask, number, first):
+def mask_ability(state, params, seat, index, mask):
     """Marks the rows that a ready ability may be aimed at: oneself, mates, or enemy heroes and hostile units."""
-    ability, size = ability_of(state, seat, number), params.team_size
+    if not (can_act(state, params, seat) and can_cast(state, params, seat, index)):
+        return
+    ability, size, rows = ability_of(state, seat, index), params.team_size, state.row.shape[1]
+    first = mask.shape[0] - NUM_DIRECTIONS - (NUM_ABILITIES - index) * rows
     aim = params.ability_aim[ability]
     first_row, last_row = 0, 2 * size + HOSTILE_ROWS
     if aim == SELF or aim == AROUND:
@@ -295,7 +296,7 @@ def mask_ability(state, params, seat, mask, number, first):
         target = state.row[seat, row]
         if target >= 0 and can_aim(state, params, seat, ability, target):
             mask[first + row] = True
-            mask[CAST + number] = True
+            mask[CAST + index] = True
 
 
 @rule

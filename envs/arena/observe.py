@@ -22,7 +22,6 @@ from envs.arena.state import (
     HOME_ROWS,
     HOSTILE_ROWS,
     LOOK,
-    NEWS,
     NUM_DIRECTIONS,
     NUM_ITEMS,
     OWN_ROWS,
@@ -289,11 +288,9 @@ def describe_structures(state, params, team, own, enemy):
 
 
 @rule
-def observe_world(state, params, seat, obs):
-    """The group "world"."""
-    team = team_of(params, seat)
-    for i in range(NEWS):
-        obs[i] = state.news[team, i]
+def observe_world(state, params, seat, index, obs):
+    """A number of the group "world"."""
+    obs[index] = state.news[team_of(params, seat), index]
 
 
 @rule
@@ -362,45 +359,25 @@ def way(state, params, tables, unit, team, landmark, obs, at):
 
 @rule
 def observe_heroes(state, params, seat, index, obs):
-    """A row each of the groups "enemies" and "allies"; oneself is first among the allies."""
-    size = params.team_size
-    team = team_of(params, seat)
-    at = NUM_WORLD + NUM_SELF
-    observe_enemy(state, params, seat, (1 - team) * size + index, obs, at + index * NUM_HERO)
-    observe_ally(state, params, seat, team * size + (seat + index) % size, obs, at + (size + index) * NUM_HERO)
-
-
-@rule
-def observe_enemy(state, params, seat, other, obs, at):
-    """An enemy hero, as last seen."""
+    """A row of the groups "enemies", as last seen, and "allies", as they are; oneself is first among the allies."""
+    size, team, enemy = params.team_size, team_of(params, seat), index < params.team_size
+    other = (1 - team) * size + index if enemy else team * size + (seat + index) % size
     me, unit = unit_of(params, seat), unit_of(params, other)
+    at = NUM_WORLD + NUM_SELF + index * NUM_HERO
     alive = state.health[unit] > 0
-    visible = alive and sees(state, team_of(params, seat), unit)
+    visible = alive and (not enemy or sees(state, team, unit))
+    x, y, look = state.x[unit], state.y[unit], state.look[other]
+    if enemy:
+        x, y, look = state.known_x[other], state.known_y[other], state.known_look[other]
     obs[at] = flag(alive)
     obs[at + 1] = flag(visible)
-    place(state, params, seat, state.known_x[other], state.known_y[other], obs, at + 2)
-    obs[at + 5] = flag(visible and state.target[unit] == me)
-    obs[at + 6] = flag(visible and is_one_blow(state, params, me, unit))
-    obs[at + 7] = min(real(state.tick - state.known_tick[other]) * SECONDS_30, real(1))
+    place(state, params, seat, x, y, obs, at + 2)
+    obs[at + 5] = flag(enemy and visible and state.target[unit] == me)
+    obs[at + 6] = flag(enemy and visible and is_one_blow(state, params, me, unit))
+    obs[at + 7] = min(real(state.tick - state.known_tick[other]) * SECONDS_30, real(1)) if enemy else real(0)
     obs[at + 8] = real(state.respawn[other]) * SECONDS_30
     for i in range(LOOK):
-        obs[at + SEEN_HERO + i] = state.known_look[other, i]
-
-
-@rule
-def observe_ally(state, params, seat, other, obs, at):
-    """A hero of the own team, as he is."""
-    unit = unit_of(params, other)
-    alive = flag(state.health[unit] > 0)
-    obs[at] = alive
-    obs[at + 1] = alive
-    place(state, params, seat, state.x[unit], state.y[unit], obs, at + 2)
-    obs[at + 5] = real(0)
-    obs[at + 6] = real(0)
-    obs[at + 7] = real(0)
-    obs[at + 8] = real(state.respawn[other]) * SECONDS_30
-    for i in range(LOOK):
-        obs[at + SEEN_HERO + i] = state.look[other, i]
+        obs[at + SEEN_HERO + i] = look[i]
 
 
 @rule

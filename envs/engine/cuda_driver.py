@@ -1,29 +1,39 @@
 """The loops round a world's rules on a GPU, as source: what `cuda.py` compiles.
 
 One kernel plays a step. Where a world has phases that run over an index, a warp plays it: its threads share out the
-indices of a phase. A block has several such worlds, and a barrier between phases keeps them all at the same one, so
-that a multiprocessor fetches a phase's code once for all of them: each on its own, four fifths of the time went by in
-waiting for instructions (measured on an H200, when there were a megabyte of them). Worlds that don't take part in what
-the others of their block do, such as a reset, come along with the thread number IDLE. Worlds without such phases have a
-thread each.
+indices of a phase, and wait for each other after it. A block has several such worlds, and after every few phases they
+wait for each other too, so that a multiprocessor fetches code once for all of them: each on its own, four fifths of the
+time went by in waiting for instructions (measured on an H200, when there were a megabyte of them). Worlds that don't
+take part in what the others of their block do, such as a reset, come along with the thread number IDLE. Worlds without
+such phases have a thread each.
+
+Observations are written to shared memory first, a few rows at a time, and copied from there in one piece: threads that
+write to places apart took a third of the arena's time.
 """
 
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from envs.engine.driver import call, obs_row, shared_fields, write_statistics
-from envs.engine.rules import Phases, Rule, World, phases, plain
+from envs.engine.rules import Phase, Phases, Rule, World, phases, plain, real
 
 WARP = 32
 """Threads that play a world together. More of them would wait for each other, and, as the registers of a
 multiprocessor hold only so many threads, fewer worlds would run at a time."""
-WARPS = 12
+WARPS = 16
 """Worlds of a block, at most, where each has a warp."""
-REGISTERS = 80
+REGISTERS = 64
 """Of a thread, at most, where a warp plays a world: so a multiprocessor's 65,536 suffice for two such blocks."""
+TOGETHER = 4
+"""Phases after which the worlds of a block wait for each other. More often they wait for the slowest; less often they
+wait for code, where scripted players play."""
+OFFSET = 1
+STAGE = 49152
+"""Bytes of shared memory in which a block lays rows of observations, at most; as many as there are without asking."""
 BLOCK = 64
 """Threads of a block where each has a world of its own."""
 MULTIPROCESSORS = 132
@@ -166,15 +176,34 @@ def _widest(world: World) -> int:
 
 
 def phase_names(world: World) -> list[str]:
-    """What a step of one tick does from one barrier to the next, where no game ends."""
+    """What a step of one tick does from one barrier to the next, where no game ends and all seats are the caller's."""
     step = []
     for shared, group in groupby(phases(world.step), key=lambda phase: phase.is_shared):
         names = [plain(phase.rule).__name__ for phase in group]
         step += names if shared else [" + ".join(names)]
-    observe = [plain(phase.rule).__name__ for phase in phases(world.observe)]
+    staged, direct = ([plain(phase.rule).__name__ for phase in part] for part in _by_stage(world))
+    groups = -(-world.num_seats // staged_rows(world)) if staged else 0
+    observe = [" + ".join(staged), "copy rows"] * groups + direct
     before = ["find the world", "take actions", "ask who plays", "begin the tick"]
     after = ["returns", "rewards", "results", "ask who ended", "ask who starts"]
     return [*before, *step, *after, *observe, "mask" if world.mask else "end"]
+
+
+def staged_rows(world: World) -> int:
+    """Rows of observations that a warp lays in shared memory at a time; 0: they are written where they belong."""
+    space = world.observation_space
+    if not (plays_by_warp(world) and isinstance(space, spaces.Box) and len(space.shape) == 1):
+        return 0
+    return min(STAGE // (WARPS * space.shape[0] * np.dtype(real).itemsize), world.num_seats)
+
+
+def _by_stage(world: World) -> tuple[list[Phase], list[Phase]]:
+    """The phases of `observe` that write to shared memory, and those that don't: they have a thread a row, and of a few
+    rows most threads would stand idle."""
+    observing = phases(world.observe)
+    if not staged_rows(world):
+        return [], observing
+    return [one for one in observing if one.is_shared], [one for one in observing if not one.is_shared]
 
 
 def launch_shape(world: World, num_worlds: int) -> tuple[int, int | tuple[int, int]]:
@@ -190,12 +219,13 @@ def max_registers(world: World) -> int | None:
     return REGISTERS if plays_by_warp(world) else None
 
 
-def cuda_source(world: World) -> tuple[str, dict[str, Rule]]:
-    """The driver's source, and the rules it calls by the names it calls them."""
+def cuda_source(world: World, meet: str = "cuda.syncwarp()") -> tuple[str, dict[str, Rule]]:
+    """The driver's source, and the rules it calls by the names it calls them; in `meet` a warp's threads wait for each
+    other."""
     rules: dict[str, Rule] = {}
     warp, fields = plays_by_warp(world), shared_fields(world)
     threads = WARP if warp else 1
-    barrier = "cuda.syncthreads()" if warp else "pass"
+    barrier = meet if warp else "pass"
     anyone = "cuda.syncthreads_or(np.int32({0})) != 0" if warp else "{0}"
     own = (
         "cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y, cuda.threadIdx.x"
@@ -220,14 +250,21 @@ def cuda_source(world: World) -> tuple[str, dict[str, Rule]]:
 
 def _in_turn(rules: dict[str, Rule], declared: Phases, barrier: str) -> str:
     """Calls of phases with a barrier after each; thread 0 plays in one go those that have no index."""
-    lines: list[str] = []
+    pieces: list[list[str]] = []
     for shared, group in groupby(phases(declared), key=lambda phase: phase.is_shared):
-        for rule, extent, parts in group if shared else ():
-            lines += [f"for job in mine(thread, {extent * parts}):", f"    index, part = split(job, {parts})"]
-            lines += [f"    {call(rules, rule)}", barrier]
-        if not shared:
-            lines += ["if thread == 0:", *(f"    {call(rules, phase.rule)}" for phase in group), barrier]
-    return _indented(lines, 4)
+        if shared:
+            pieces += [_shared_out(rules, phase) for phase in group]
+        else:
+            pieces += [["if thread == 0:", *(f"    {call(rules, phase.rule)}" for phase in group)]]
+    meeting = barrier if barrier == "pass" else "cuda.syncthreads()"
+    after = (barrier if (number - OFFSET) % TOGETHER else meeting for number in range(1, len(pieces) + 1))
+    return _indented([line for piece, end in zip(pieces, after, strict=True) for line in (*piece, end)], 4)
+
+
+def _shared_out(rules: dict[str, Rule], phase: Phase) -> list[str]:
+    """The calls of a phase for the indices that fall to a thread."""
+    lines = [f"for job in mine(thread, {phase.extent * phase.parts}):", f"    index, part = split(job, {phase.parts})"]
+    return [*lines, f"    {call(rules, phase.rule)}"]
 
 
 def _show(rules: dict[str, Rule], world: World, fields: dict[str, Any], barrier: str) -> str:
@@ -236,15 +273,38 @@ def _show(rules: dict[str, Rule], world: World, fields: dict[str, Any], barrier:
     if world.mask is not None:
         lines += [f"for k in range({num_rows}):", "    for column in mine(thread, mask_rows.shape[1]):"]
         lines.append("        mask_rows[row + k, column] = False")
-    for rule, extent, parts in phases(world.observe):
-        lines += [f"for job in mine(thread, {num_rows} * {extent * parts}):"]
-        lines += [f"    k, rest = split(job, {extent * parts})", f"    index, part = split(rest, {parts})"]
-        lines += [f"    seat = {seat_of_row}", f"    obs = {obs_row(world)}", f"    {call(rules, rule)}"]
-        lines.append(barrier)
-    if world.mask is not None:
-        lines += [f"for k in mine(thread, {num_rows}):", f"    seat = {seat_of_row}"]
-        lines += ["    mask = mask_rows[row + k]", f"    {call(rules, world.mask)}"]
+    staged, direct = _by_stage(world)
+    if staged:
+        lines += _show_staged(rules, world, staged, barrier)
+    for phase in direct:
+        lines += [*_for_rows(rules, phase, num_rows, seat_of_row, f"obs = {obs_row(world)}"), barrier]
+    for phase in phases(world.mask or ()):
+        lines += _for_rows(rules, phase, num_rows, seat_of_row, "mask = mask_rows[row + k]")
     return _indented(lines, 4)
+
+
+def _show_staged(rules: dict[str, Rule], world: World, staged: list[Phase], barrier: str) -> list[str]:
+    """Lays a few rows at a time in shared memory and copies them, with what happened to lie between: phases that come
+    later write over that."""
+    rows, width = staged_rows(world), world.observation_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
+    inner = [
+        line
+        for phase in staged
+        for line in _for_rows(rules, phase, "count", "seats[first + k]", "obs = stage[own + k]")
+    ]
+    inner += [barrier, "for k in range(count):", f"    for column in mine(thread, {width}):"]
+    inner += ["        obs_rows[row + first + k, column] = stage[own + k, column]", barrier]
+    lines = [f"stage = cuda.shared.array(({WARPS * rows}, {width}), real)", f"own = cuda.threadIdx.y * {rows}"]
+    lines += [f"for first in range(0, seats.shape[0], {rows}):", f"    count = min({rows}, seats.shape[0] - first)"]
+    return lines + [f"    {line}" for line in inner]
+
+
+def _for_rows(rules: dict[str, Rule], phase: Phase, count: str, seat: str, target: str) -> list[str]:
+    """The calls of a phase of `observe` or `mask` for rows 0 <= k < count and the indices that fall to a thread."""
+    jobs = phase.extent * phase.parts
+    lines = [f"for job in mine(thread, {count} * {jobs}):", f"    k, rest = split(job, {jobs})"]
+    lines += [f"    index, part = split(rest, {phase.parts})", f"    seat = {seat}", f"    {target}"]
+    return [*lines, f"    {call(rules, phase.rule)}"]
 
 
 def _clear_terms(world: World) -> str:

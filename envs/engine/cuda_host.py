@@ -28,6 +28,7 @@ IN_PLACE = {f"llvm.nvvm.read.ptx.sreg.{name}": f"read.{name}" for name in REGIST
     "llvm.nvvm.fmin.f": "llvm.minnum.f32",
     "llvm.nvvm.fabs.f32": "llvm.fabs.f32",
     "llvm.nvvm.barrier.cta.sync.aligned.all": "barrier",
+    "llvm.nvvm.bar.warp.sync": "barrier",
     "llvm.nvvm.barrier.cta.red.or.aligned.all": "anyone",
 }
 """What a GPU has of its own, and what does it here."""

@@ -150,6 +150,13 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
 '''
 
 
+CLEAR_MASK = """\
+mask = mask_rows[row + k]
+        for column in range(mask.shape[0]):
+            mask[column] = False
+        """
+
+
 def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
     """The driver's source, and the rules it calls by the names it calls them."""
     rules: dict[str, Rule] = {}
@@ -173,16 +180,11 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
         write_statistics=write_statistics(world, fields["seat_of_row"], 16),
         observe=calls(world.observe, 8),
         obs_row=obs_row(world),
-        write_mask=("\n" + " " * 8).join(_write_mask(rules, world.mask)) if world.mask else "",
+        write_mask=CLEAR_MASK + calls(world.mask, 8) if world.mask else "",
         take_action=_take_action(world.action_space),
         bad_action=_bad_action(world.action_space),
     )
     return source, rules
-
-
-def _write_mask(rules: dict[str, Rule], rule: Rule) -> list[str]:
-    clear = "for column in range(mask.shape[0]):", "    mask[column] = False"
-    return ["mask = mask_rows[row + k]", *clear, call(rules, rule)]
 
 
 def _calls_of_parts(rules: dict[str, Rule], phase: Phase) -> list[str]:
@@ -204,8 +206,8 @@ def call(rules: dict[str, Rule], function: Rule) -> str:
 
 def shared_fields(world: World) -> dict[str, Any]:
     """What the templates for CPU and CUDA have in common."""
-    rules = [phase.rule for part in (world.reset, world.step, world.observe) for phase in phases(part)]
-    asks_tables = any("tables" in arguments(rule) for rule in (*rules, *filter(None, [world.mask])))
+    parts = world.reset, world.step, world.observe, world.mask or ()
+    asks_tables = any("tables" in arguments(phase.rule) for part in parts for phase in phases(part))
     names, single = list(world.tables), world.num_seats == 1
     return {
         "name": world.name,

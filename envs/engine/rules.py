@@ -48,7 +48,7 @@ GIVEN = {
     "reset": ("state", "params", "tables", "index", "part"),
     "step": ("state", "params", "tables", "index", "part"),
     "observe": ARGUMENTS[:-1],
-    "mask": ("state", "params", "tables", "seat", "mask"),
+    "mask": ("state", "params", "tables", "index", "part", "seat", "mask"),
 }
 """Which of them the rules of each part may ask for."""
 INFO_KEYS = ("r", "l", "t", "episode", "action_mask", "reward_terms", "final_obs", "final_info")
@@ -137,7 +137,7 @@ class World:
     index, or another part of it, writes."""
     observe: Phases
     """Pure: writes every element of `obs`, one seat's row, in the space's shape (Discrete: `obs[0]`). Its phases, and
-    `mask`, don't wait for each other, so none reads what another writes."""
+    those of `mask`, don't wait for each other, so none reads what another writes."""
     observation_space: spaces.Space
     """One seat's: Box (float32 or uint8) or Discrete."""
     action_space: spaces.Space
@@ -157,7 +157,7 @@ class World:
     """Ticks until the engine truncates; 0 is never; a sequence gives one a row of `params`."""
     frame_skip: int = 1
     """Ticks that a step plays with the same actions, fewer where the episode ends; their rewards are added up."""
-    mask: Rule | None = None
+    mask: Phases | None = None
     """Marks what is legal in one seat's row of actions, `[M]` bool, which comes to it all False."""
     action_layout: ActionLayout | None = None
     """How the mask divides; by default the parts of the action space side by side."""
@@ -194,7 +194,7 @@ class World:
         for part in ("reset", "step", "observe"):
             self._check_phases(part, getattr(self, part))
         if self.mask is not None:
-            self._check_arguments("mask", self.mask)
+            self._check_phases("mask", self.mask)
             if self.action_layout is None:
                 object.__setattr__(self, "action_layout", default_layout(self.action_space))
         if self.action_layout is not None:

@@ -22,9 +22,11 @@ PPO = ppo.Config(num_envs=64, num_steps=16, num_minibatches=2, update_epochs=2, 
 
 def learned(module, name, config, count):
     """Metrics and weights after a run."""
-    mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    ours = "/" in name
-    worlds = envs.make_vec(name, count, device="cuda") if ours else gymnasium.make_vec(name, count, vector_kwargs=mode)
+    if "/" in name:
+        worlds = envs.make_vec(name, count, device="cuda")
+    else:
+        mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        worlds = gymnasium.make_vec(name, count, vectorization_mode="sync", vector_kwargs=mode)
     state = module.TrainState(worlds, replace(config, num_envs=worlds.num_envs), "cuda")
     metrics = list(module.learn(worlds, replace(config, num_envs=worlds.num_envs), state))
     return metrics, torch.cat([value.flatten().float() for value in state.policy.state_dict().values()]), state

@@ -11,7 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import envs
-from agents import ddpg, dqn, horizon, ppo, schedules
+from agents import ddpg, dqn, horizon, networks, ppo, schedules
 from agents.rollout import Collector
 
 SMALL = ppo.Config(num_envs=6, num_steps=16, num_minibatches=2, update_epochs=2, total_timesteps=6 * 16 * 5)
@@ -266,6 +266,32 @@ def test_bfloat16_acts_and_learns_nearly_as_float32(memory, monkeypatch):
         assert all(np.isfinite(value) for value in metrics.values())
         assert {parameter.dtype for parameter in state.policy.parameters()} == {torch.float32}
     torch.testing.assert_close(*found, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"normalize_obs": True}, {"network": "entities"}], ids=str)
+def test_wide_observations_in_bfloat16_are_learned_from_as_narrow_ones(options, monkeypatch):
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    found = []
+    for kind in ("cuda", "cpu"):
+        monkeypatch.setattr(networks, "WIDENED", kind)
+        duels = envs.make_vec("quintet/Duel-v0", 6)
+        duels.set_params(max_episode_steps=11)
+        config = ppo.Config(
+            num_envs=12, num_steps=16, num_minibatches=2, update_epochs=1, hidden_sizes=(40,), precision="bfloat16",
+            bf16_obs=True, total_timesteps=12 * 16 * 3, **options,
+        )  # fmt: skip
+        state = ppo.TrainState(duels, config)
+        rollout = state.collector.new_rollout(config.num_steps)
+        width = duels.single_observation_space.shape[0]
+        widened = kind == "cpu" and not options
+        assert rollout.obs.shape[-1] == width + -width % 8 * widened and width % 8
+        metrics = list(ppo.learn(duels, config, state))
+        assert state.collector.obs.shape == (12, width)
+        found.append((metrics, torch.cat([value.flatten() for value in state.policy.parameters()])))
+    (metrics, weights), (others, expected) = found
+    torch.testing.assert_close(weights, expected, rtol=0, atol=2e-3)
+    for one, other in zip(metrics, others, strict=True):
+        assert one == pytest.approx(other, rel=0.1, abs=0.05)
 
 
 def test_observations_are_kept_in_bfloat16_only_on_a_gpu():

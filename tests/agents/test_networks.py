@@ -7,9 +7,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents import dqn
+from agents import dqn, networks
 from agents.encoding import Encoder
-from agents.networks import ACTIVATIONS, MLP, Features
+from agents.networks import ACTIVATIONS, MLP, Features, wide, widened
 from agents.optimizer import flatten_parameters
 
 
@@ -34,6 +34,35 @@ def test_gradients_by_hand_are_autograd_s(sizes: tuple[int, ...], activation: st
         by_inputs = network.backward(trace, slopes, weights=False, inputs=slice(1, 3))
     assert by_inputs is not None and x.grad is not None and torch.allclose(by_inputs, x.grad[:, 1:], atol=1e-5)
     assert (flat.grad == 7).all()
+
+
+def test_wide_rows_change_neither_outputs_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = MLP((35, 41, 64, 42))
+    flat = flatten_parameters([network])
+    x, slopes = torch.randn(16, 35), torch.randn(16, 42)
+    expected = network(x)
+    expected.backward(slopes)
+    assert flat.grad is not None
+    gradient = flat.grad.clone()
+    monkeypatch.setattr(networks, "WIDENED", "cpu")
+    rows = widened(x, torch.float32)
+    assert rows.shape == (16, 40) and torch.equal(rows[:, :35], x) and (rows[:, 35:] == 0).all()
+    flat.grad.zero_()
+    found = network(rows)
+    found.backward(slopes)
+    assert torch.allclose(found, expected, atol=1e-6) and torch.allclose(flat.grad, gradient, atol=1e-5)
+    flat.grad.fill_(7)
+    with torch.no_grad():
+        trace = network.trace(rows)
+        network.backward(trace, slopes)
+    assert torch.allclose(trace.output, expected, atol=1e-6) and torch.allclose(flat.grad, gradient, atol=1e-5)
+
+
+def test_few_columns_stay_as_they_are_and_so_do_those_for_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert widened(torch.zeros(2, 35), torch.bfloat16).shape == (2, 35)
+    monkeypatch.setattr(networks, "WIDENED", "cpu")
+    assert [wide(width, torch.device("cpu")) for width in (4, 31, 32, 33, 507, 512)] == [4, 31, 32, 40, 512, 512]
 
 
 @pytest.mark.parametrize("settings", [{}, {"dueling": True}, {"dueling": True, "head": "quantile", "num_atoms": 5}])
