@@ -33,7 +33,8 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
 class Policy(nn.Module):
     """An actor and a critic; what `agents.ppo.Config` says decides what they share.
 
-    `kind` is what the shapes of its tensors don't tell of how it acts. `by_hand` says whether it knows its gradients
+    `kind` is what the shapes of its tensors don't tell of how it acts. `plain` says whether observations go into linear
+    layers as they are; where it `widens`, these may come `widened`. `by_hand` says whether it knows its gradients
     (`trace`, `backward`): where actor and critic are linear layers, and an action has one part.
 
     The memory is `[N, m]`, with m 0 where nothing is remembered; `forward` then takes any leading dimensions and
@@ -82,6 +83,13 @@ class Policy(nn.Module):
         self.critic = MLP((*widths, 1), config.activation, gain=1.0)
         self.plain = self.remember is self.team is entities is self.features.convolutions is None
         self.by_hand = self.plain and self.trunk is None and self.heads.by_hand and not self.bfloat16
+        self.widens = False
+
+    def widen(self) -> None:
+        """For a GPU: from now on matrix products are of rows whose width suits it (`networks.wide`)."""
+        self.widens = self.plain
+        for part in filter(None, (self.trunk, self.actor, self.critic)):
+            part.widen()
 
     def initial_memory(self, num_envs: int) -> Tensor:
         """Of worlds of which nothing was seen: zeros `[num_envs, m]`."""
@@ -95,10 +103,10 @@ class Policy(nn.Module):
 
     def _see(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features `[..., f]`, and of entities the rows `[..., R, size]`."""
-        if obs.dtype == torch.bfloat16 and not self.plain:
+        if obs.dtype == torch.bfloat16 and not self.widens:
             obs = obs.float()
         seen = self.features(obs if self.norm is None else self.norm(obs))
-        if self.plain:
+        if self.widens:
             return widened(seen, torch.bfloat16 if self.bfloat16 else torch.float32), None
         seen, rows = seen if isinstance(seen, tuple) else (seen, None)
         return seen if self.team is None else self.team(seen), rows

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,9 +28,6 @@ SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 What came in is overwritten by what went out where `IN_PLACE` has the activation; the slopes may be overwritten too.
 """
 
-WIDENED = "cuda"
-"""The type of device whose matrix units take rows of 507 numbers two to three times as long as rows of 512."""
-
 FEW = 4096
 """Numbers of which calls cost more than what is done with them."""
 
@@ -43,14 +40,15 @@ def tanh_(x: Tensor) -> Tensor:
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
-def wide(width: int, device: torch.device) -> int:
-    """Columns that rows of so many numbers have in a GPU's matrix products: a multiple of 8, unless they are few."""
-    return width - width % -8 if device.type == WIDENED and width >= 32 else width
+def wide(width: int) -> int:
+    """Columns that rows of so many numbers have in a GPU's matrix products, whose units take two to three times as long
+    over rows of 507 as over rows of 512: a multiple of 8, unless they are few."""
+    return width - width % -8 if width >= 32 else width
 
 
 def widened(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`[..., n]` in another type, with zeros behind to be `wide`; `MLP` takes it for `[..., n]`."""
-    width, columns = x.shape[-1], wide(x.shape[-1], x.device)
+    """`[..., n]` in another type, with zeros behind to be `wide`."""
+    width, columns = x.shape[-1], wide(x.shape[-1])
     if width == columns:
         return x.to(dtype)
     found = torch.empty(*x.shape[:-1], columns, dtype=dtype, device=x.device)
@@ -95,14 +93,20 @@ class MLP(nn.Module):
         self.activation, self.slopes = ACTIVATIONS[activation], SLOPES[activation]
         self.activation_ = IN_PLACE.get(activation, self.activation)
         self._weights = [layer._parameters for layer in layers]  # attributes of modules are slow to look up
+        self.multiply: Callable[..., Tensor] = F.linear
+
+    def widen(self) -> None:
+        """From now on inputs may be `widened`, and products are of `wide` rows."""
+        self.multiply = _wide_linear
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., sizes[0]]` -> `[..., sizes[-1]]`."""
         *hidden, last = self._weights
         activation = self.activation if torch.is_grad_enabled() else self.activation_
+        multiply = self.multiply
         for layer in hidden:
-            x = activation(_linear(x, layer))
-        return _linear(x, last)
+            x = activation(multiply(x, layer["weight"], layer["bias"]))  # pyright: ignore
+        return multiply(x, last["weight"], last["bias"])  # pyright: ignore
 
     def trace(self, x: Tensor) -> "Trace":
         """What `forward` gives for `[B, sizes[0]]`, and what `backward` needs to know of the way there.
@@ -113,7 +117,7 @@ class MLP(nn.Module):
         for layer in self._weights:
             if outputs:
                 inputs.append(self.activation_(outputs[-1]))
-            outputs.append(_linear(inputs[-1], layer))
+            outputs.append(self.multiply(inputs[-1], layer["weight"], layer["bias"]))  # pyright: ignore
         return Trace(inputs, outputs)
 
     def backward(
@@ -140,11 +144,10 @@ class MLP(nn.Module):
         return None
 
 
-def _linear(x: Tensor, layer: dict[str, Any]) -> Tensor:
+def _wide_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A layer's outputs for `[..., inputs]`, which may be `widened`."""
-    weight, bias = layer["weight"], layer["bias"]
     outputs, inputs = weight.shape
-    columns, rows = x.shape[-1] - inputs, wide(outputs, x.device) - outputs
+    columns, rows = x.shape[-1] - inputs, wide(outputs) - outputs
     if not (columns or rows):
         return F.linear(x, weight, bias)
     return F.linear(x, F.pad(weight, (0, columns, 0, rows)), F.pad(bias, (0, rows)))[..., :outputs]

@@ -139,6 +139,9 @@ class Config:
 C = TypeVar("C", bound=Config)
 T = TypeVar("T")
 
+WIDENS = "cuda"
+"""The type of device on which policies widen."""
+
 make_policy = Policy
 """An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
 
@@ -162,12 +165,14 @@ class TrainState:
             start = schedules.at(config, 0)
             self.novelty = Novelty(space, envs.num_envs, start.gamma, device=device) if config.rnd_coef else None
         self.policy.to(device)
+        if torch.device(device).type == WIDENS:
+            self.policy.widen()
         self.reward_scale = RewardScale(envs.num_envs, start.gamma).to(device)
         self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
         self.generator = torch.Generator(device).manual_seed(distributed.seed(config.seed))
         self.collector: Any = make_collector(envs, device, config.seed, fixed=False if self.novelty else None)
         if config.bf16_obs:
-            self.collector.keep_obs_in(torch.bfloat16, self.policy.plain and self.policy.norm is None)
+            self.collector.keep_obs_in(torch.bfloat16, self.policy.widens and self.policy.norm is None)
         if config.precision == "tf32":
             torch.set_float32_matmul_precision("high")
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)

@@ -185,7 +185,7 @@ class Collector:
             )
         self.obs_dtype = dtype
         if widened and len(self.encoder.shape) == 1:
-            self.obs_shape = (wide(self.encoder.shape[0], self.device),)
+            self.obs_shape = (wide(self.encoder.shape[0]),)
 
     def set_opponents(self, policies: Sequence[Any], owner: Tensor) -> None:
         """Hands rows to frozen policies: each row when its present episode has ended, at once if it has not begun.

@@ -118,15 +118,18 @@ def observe_dots(state, params, seat, index, obs):
 
 @rule
 def mask(state, params, seat, mask):
-    """Verbs, then directions to move in, then directions to push in."""
+    """Verbs, then directions to move in; then come directions to push in."""
     touching = abs(state.place[0] - state.place[1]) <= 1
     mask[WAIT] = True
     mask[MOVE] = True
     mask[PUSH] = touching and state.energy[seat] >= real(0.5)
     mask[3] = state.place[seat] > 0 or params.length == 1
     mask[4] = state.place[seat] < params.length - 1
-    mask[5] = True
-    mask[6] = True
+
+
+@rule
+def mask_push(index, mask):
+    mask[5 + index] = True
 
 
 def two_seats(win_reward: float = 5.0, lengths: tuple[int, ...] = (7,), max_episode_steps: int = 40) -> World:
@@ -143,7 +146,7 @@ def two_seats(win_reward: float = 5.0, lengths: tuple[int, ...] = (7,), max_epis
         reset=[reset, (scatter, NUM_DOTS)],
         step=[(script, 2), (decide, 2), (move, 2), (eat, NUM_DOTS), score],
         observe=[observe, (observe_dots, NUM_DOTS)],
-        mask=mask,
+        mask=[mask, (mask_push, 2)],
         action_layout=ActionLayout((3, 2), ((-1, 0, 1),)),
         observation_space=spaces.Box(-1, 2, (3 + NUM_DOTS,), np.float32),
         action_space=spaces.MultiDiscrete([3, 2]),

@@ -31,8 +31,7 @@ REGISTERS = 64
 TOGETHER = 4
 """Phases after which the worlds of a block wait for each other. More often they wait for the slowest; less often they
 wait for code, where scripted players play."""
-OFFSET = 1
-STAGE = 49152
+STAGE = 48 * 1024
 """Bytes of shared memory in which a block lays rows of observations, at most; as many as there are without asking."""
 BLOCK = 64
 """Threads of a block where each has a world of its own."""
@@ -191,10 +190,10 @@ def phase_names(world: World) -> list[str]:
 
 def staged_rows(world: World) -> int:
     """Rows of observations that a warp lays in shared memory at a time; 0: they are written where they belong."""
-    space = world.observation_space
-    if not (plays_by_warp(world) and isinstance(space, spaces.Box) and len(space.shape) == 1):
+    space, shape = world.observation_space, world.observation_space.shape or ()
+    if not plays_by_warp(world) or space.dtype != real or len(shape) != 1:
         return 0
-    return min(STAGE // (WARPS * space.shape[0] * np.dtype(real).itemsize), world.num_seats)
+    return min(STAGE // (WARPS * shape[0] * np.dtype(real).itemsize), world.num_seats)
 
 
 def _by_stage(world: World) -> tuple[list[Phase], list[Phase]]:
@@ -257,7 +256,7 @@ def _in_turn(rules: dict[str, Rule], declared: Phases, barrier: str) -> str:
         else:
             pieces += [["if thread == 0:", *(f"    {call(rules, phase.rule)}" for phase in group)]]
     meeting = barrier if barrier == "pass" else "cuda.syncthreads()"
-    after = (barrier if (number - OFFSET) % TOGETHER else meeting for number in range(1, len(pieces) + 1))
+    after = (barrier if number % TOGETHER else meeting for number in range(1, len(pieces) + 1))
     return _indented([line for piece, end in zip(pieces, after, strict=True) for line in (*piece, end)], 4)
 
 
@@ -286,12 +285,10 @@ def _show(rules: dict[str, Rule], world: World, fields: dict[str, Any], barrier:
 def _show_staged(rules: dict[str, Rule], world: World, staged: list[Phase], barrier: str) -> list[str]:
     """Lays a few rows at a time in shared memory and copies them, with what happened to lie between: phases that come
     later write over that."""
-    rows, width = staged_rows(world), world.observation_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
-    inner = [
-        line
-        for phase in staged
-        for line in _for_rows(rules, phase, "count", "seats[first + k]", "obs = stage[own + k]")
-    ]
+    rows, (width,) = staged_rows(world), world.observation_space.shape or (0,)
+    inner: list[str] = []
+    for phase in staged:
+        inner += _for_rows(rules, phase, "count", "seats[first + k]", "obs = stage[own + k]")
     inner += [barrier, "for k in range(count):", f"    for column in mine(thread, {width}):"]
     inner += ["        obs_rows[row + first + k, column] = stage[own + k, column]", barrier]
     lines = [f"stage = cuda.shared.array(({WARPS * rows}, {width}), real)", f"own = cuda.threadIdx.y * {rows}"]

@@ -11,7 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import envs
-from agents import ddpg, dqn, horizon, networks, ppo, schedules
+from agents import ddpg, dqn, horizon, ppo, schedules
 from agents.rollout import Collector
 
 SMALL = ppo.Config(num_envs=6, num_steps=16, num_minibatches=2, update_epochs=2, total_timesteps=6 * 16 * 5)
@@ -273,7 +273,7 @@ def test_wide_observations_in_bfloat16_are_learned_from_as_narrow_ones(options, 
     monkeypatch.setattr(horizon, "fits", lambda collector: True)
     found = []
     for kind in ("cuda", "cpu"):
-        monkeypatch.setattr(networks, "WIDENED", kind)
+        monkeypatch.setattr(ppo, "WIDENS", kind)
         duels = envs.make_vec("quintet/Duel-v0", 6)
         duels.set_params(max_episode_steps=11)
         config = ppo.Config(
@@ -282,7 +282,7 @@ def test_wide_observations_in_bfloat16_are_learned_from_as_narrow_ones(options, 
         )  # fmt: skip
         state = ppo.TrainState(duels, config)
         rollout = state.collector.new_rollout(config.num_steps)
-        width = duels.single_observation_space.shape[0]
+        (width,) = duels.single_observation_space.shape or (0,)
         widened = kind == "cpu" and not options
         assert rollout.obs.shape[-1] == width + -width % 8 * widened and width % 8
         metrics = list(ppo.learn(duels, config, state))

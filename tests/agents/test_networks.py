@@ -7,7 +7,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents import dqn, networks
+from agents import dqn
 from agents.encoding import Encoder
 from agents.networks import ACTIVATIONS, MLP, Features, wide, widened
 from agents.optimizer import flatten_parameters
@@ -36,7 +36,7 @@ def test_gradients_by_hand_are_autograd_s(sizes: tuple[int, ...], activation: st
     assert (flat.grad == 7).all()
 
 
-def test_wide_rows_change_neither_outputs_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_rows_change_neither_outputs_nor_gradients() -> None:
     torch.manual_seed(0)
     network = MLP((35, 41, 64, 42))
     flat = flatten_parameters([network])
@@ -45,7 +45,7 @@ def test_wide_rows_change_neither_outputs_nor_gradients(monkeypatch: pytest.Monk
     expected.backward(slopes)
     assert flat.grad is not None
     gradient = flat.grad.clone()
-    monkeypatch.setattr(networks, "WIDENED", "cpu")
+    network.widen()
     rows = widened(x, torch.float32)
     assert rows.shape == (16, 40) and torch.equal(rows[:, :35], x) and (rows[:, 35:] == 0).all()
     flat.grad.zero_()
@@ -59,10 +59,9 @@ def test_wide_rows_change_neither_outputs_nor_gradients(monkeypatch: pytest.Monk
     assert torch.allclose(trace.output, expected, atol=1e-6) and torch.allclose(flat.grad, gradient, atol=1e-5)
 
 
-def test_few_columns_stay_as_they_are_and_so_do_those_for_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert widened(torch.zeros(2, 35), torch.bfloat16).shape == (2, 35)
-    monkeypatch.setattr(networks, "WIDENED", "cpu")
-    assert [wide(width, torch.device("cpu")) for width in (4, 31, 32, 33, 507, 512)] == [4, 31, 32, 40, 512, 512]
+def test_few_columns_stay_as_they_are() -> None:
+    assert [wide(width) for width in (4, 31, 32, 33, 507, 512)] == [4, 31, 32, 40, 512, 512]
+    assert widened(torch.zeros(2, 31), torch.bfloat16).shape == (2, 31)
 
 
 @pytest.mark.parametrize("settings", [{}, {"dueling": True}, {"dueling": True, "head": "quantile", "num_atoms": 5}])

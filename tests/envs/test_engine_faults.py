@@ -73,6 +73,7 @@ def asks_seat(state, seat):
         ({"step": asks_seat}, r"step rule asks_seat asks for \['seat'\]; there the engine gives state, params, tables"),
         ({"step": plain_function}, "plain_function, in step, is no rule; define it by def and put @rule above it"),
         ({"step": (step, 3)}, "step must be a rule or a list of rules"),
+        ({"mask": [(step, 0)]}, "mask must be a rule or a list of rules"),
         ({"step": [(step, 0)]}, "counts of 1 or more"),
         ({"step": [(step, 2, 0)]}, "counts of 1 or more"),
         ({"name": 'a"""b'}, "a world's name is of letters"),
