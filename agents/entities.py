@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from agents.distributions import Heads
 from agents.networks import linear
@@ -60,7 +61,8 @@ class Entities(nn.Module):
         biases = self.bias[self.group].split([sum(counts) for _, _, counts in self.tables])
         for (kind, columns, counts), bias in zip(self.tables, biases, strict=True):
             rows = obs[..., columns].unflatten(-1, (sum(counts), -1))
-            rows = self.second[kind](torch.relu(self.first[kind](rows) + bias))
+            first = self.first[kind]
+            rows = self.second[kind](F.linear(rows, first.weight).add_(first.bias + bias).relu_())  # pyright: ignore
             features += [group.amax(-2) for group in rows.split(counts, dim=-2)]
             embedded.append(rows)
         return torch.cat(features, dim=-1), torch.cat(embedded, dim=-2)
