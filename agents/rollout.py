@@ -43,7 +43,7 @@ class Rollout:
     """
 
     obs: Tensor
-    """`[T + 1, N, ...]`"""
+    """`[T + 1, N, ...]`; where `Collector.keep_obs_in` was told so with columns of zeros behind."""
     action_mask: Tensor | None
     """bool `[T + 1, N, M]`, or None."""
     actions: Tensor
