@@ -1,7 +1,7 @@
 """A world's CUDA kernel as code of this machine's processor: for tests and for counting, where there is no GPU.
 
 What was lowered, linked and optimised for a GPU, to the last step before PTX, is played by a thread of the operating
-system for each of a block's. Counted, each stretch of code that is entered and left as a whole notes how often a
+system for each of a block's; those of a warp wait for each other alone where a warp's do. Counted, each stretch of code that is entered and left as a whole notes how often a
 thread ran it; a warp runs it as often as the thread of its that ran it most.
 """
 
@@ -28,7 +28,7 @@ IN_PLACE = {f"llvm.nvvm.read.ptx.sreg.{name}": f"read.{name}" for name in REGIST
     "llvm.nvvm.fmin.f": "llvm.minnum.f32",
     "llvm.nvvm.fabs.f32": "llvm.fabs.f32",
     "llvm.nvvm.barrier.cta.sync.aligned.all": "barrier",
-    "llvm.nvvm.bar.warp.sync": "barrier",
+    "llvm.nvvm.bar.warp.sync": "warp",
     "llvm.nvvm.barrier.cta.red.or.aligned.all": "anyone",
 }
 """What a GPU has of its own, and what does it here."""
@@ -41,6 +41,13 @@ define internal i32 @wait() {{
 }}
 define internal void @barrier(i32 %number) {{
   call i32 @wait()
+  ret void
+}}
+define internal void @warp(i32 %mask) {{
+  %number = call i32 @read.tid.y()
+  %offset = mul i32 %number, {size}
+  %own = getelementptr i8, ptr inttoptr (i64 {warps} to ptr), i32 %offset
+  call i32 @pthread_barrier_wait(ptr %own)
   ret void
 }}
 define internal i1 @anyone(i32 %number, i1 %did) {{
@@ -90,6 +97,8 @@ define internal void @count_barrier(i32 %number) {{
 }}
 """
 """A thread's counts: of barriers, then for each phase of each block of code."""
+BARRIER_BYTES = 64
+"""Of one of the system's barriers, at most."""
 MORE = 64
 """Barriers that a step in which a game ends has beside the others, at most."""
 
@@ -119,9 +128,9 @@ class HostKernel:
         self.blocks, shape = launch_shape(world, num_worlds)
         self.shape = (*(shape if isinstance(shape, tuple) else (shape, 1)), 1)
         self._here = threading.local()
-        self._barrier = ctypes.create_string_buffer(64)
         self._libc = ctypes.CDLL(None)
-        self._libc.pthread_barrier_init(self._barrier, None, int(np.prod(self.shape)))
+        self._barrier = self._barriers(1, int(np.prod(self.shape)))
+        self._warps = self._barriers(self.shape[1], self.shape[0])
         self._reads = {name: ctypes.CFUNCTYPE(ctypes.c_int32)(self._reader(name)) for name in REGISTERS}
         for name in ("pthread_barrier_wait", "pthread_getspecific"):
             llvm.add_symbol(name, ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value)
@@ -138,6 +147,14 @@ class HostKernel:
         self._engine = llvm.create_mcjit_compiler(module, machine)
         self._pool = ThreadPoolExecutor(int(np.prod(self.shape)))
 
+    def _barriers(self, count: int, threads: int) -> Any:
+        """Barriers side by side, of so many threads each."""
+        kept = ctypes.create_string_buffer(count * BARRIER_BYTES)
+        for number in range(count):
+            place = ctypes.c_void_p(ctypes.addressof(kept) + number * BARRIER_BYTES)
+            self._libc.pthread_barrier_init(place, None, threads)
+        return kept
+
     def _reader(self, name: str) -> Any:
         register, axis = name.split(".")
         return lambda: getattr(self._here, register)["xyz".index(axis)]
@@ -150,7 +167,8 @@ class HostKernel:
         for used in sorted(set(re.findall("@(llvm[.](?:sqrt|fabs|maxnum|minnum)[.]f32)", text))):
             two = ", float" if "num" in used else ""
             text += "" if f"declare float @{used}" in text else f"\ndeclare float @{used}(float{two})"
-        text += BARRIER.format(barrier=ctypes.addressof(self._barrier))
+        barrier, warps = ctypes.addressof(self._barrier), ctypes.addressof(self._warps)
+        text += BARRIER.format(barrier=barrier, warps=warps, size=BARRIER_BYTES)
         for name, read in self._reads.items():
             text += READ.format(name=name, address=ctypes.cast(read, ctypes.c_void_p).value)
         return text
@@ -216,7 +234,7 @@ class Tally:
         for line in text.splitlines():
             code = line.strip()
             if line.startswith("define "):
-                counting = entered = not re.search("@(barrier|anyone|wait|read[.])", line)
+                counting = entered = not re.search("@(barrier|warp|anyone|wait|read[.])", line)
             elif code == "}":
                 counting = entered = False
             elif counting and re.match(r'("[^"]+"|[-\w$.]+):', line):
@@ -227,7 +245,7 @@ class Tally:
                     sizes.append(0)
                 entered = False
                 sizes[-1] += 1
-                if re.search("@(barrier|anyone)[(]", line):
+                if re.search("@(barrier|warp|anyone)[(]", line):
                     lines.append("  call void @count_barrier(i32 0)")
             lines.append(line)
         self.sizes = np.array(sizes)
