@@ -1,8 +1,9 @@
 """A world's CUDA kernel as code of this machine's processor: for tests and for counting, where there is no GPU.
 
 What was lowered, linked and optimised for a GPU, to the last step before PTX, is played by a thread of the operating
-system for each of a block's; those of a warp wait for each other alone where a warp's do. Counted, each stretch of code that is entered and left as a whole notes how often a
-thread ran it; a warp runs it as often as the thread of its that ran it most.
+system for each of a block's; those of a warp wait for each other alone where a warp's do. Counted, each stretch of code
+that is entered and left as a whole notes how often a thread ran it; a warp runs it as often as the thread of its that
+ran it most.
 """
 
 import ctypes
