@@ -94,19 +94,34 @@ def lowered_kernel(name):
     return lowered(world_named(name))
 
 
+def both_here(world, count, modules, monkeypatch):
+    """Two batches: for the CPU, and played by a kernel on this processor, blocks of it."""
+    kernel = HostKernel(world, count, modules)
+    assert kernel.blocks > 1
+    monkeypatch.setattr(cuda, "Kernel", lambda world, num_worlds: kernel)
+    monkeypatch.setattr(cuda, "simulated", lambda: True)
+    return envs.make_vec(world, count), envs.make_vec(world, count, device="cuda")
+
+
 @pytest.mark.parametrize("name", [*WORLDS, PROBE])
 def test_the_kernel_as_it_is_optimised_plays_as_the_cpu_does_when_this_processor_runs_it(name, monkeypatch):
     monkeypatch.setattr(cuda_driver, "WARPS", 2)
     monkeypatch.setattr(cuda_driver, "MULTIPROCESSORS", 1)
     world, count = world_named(name), 5 if name in TICKS else 70
-    kernel = HostKernel(world, count, lowered_kernel(name))
-    monkeypatch.setattr(cuda, "Kernel", lambda world, num_worlds: kernel)
-    monkeypatch.setattr(cuda, "simulated", lambda: True)
-    host, device = envs.make_vec(world, count), envs.make_vec(world, count, device="cuda")
-    assert kernel.blocks > 1
+    host, device = both_here(world, count, lowered_kernel(name), monkeypatch)
     ended = play_both(host, device, 400 if name == PROBE else 150)
     if name in ("quintet/CartPole-v1", PROBE):
         assert ended > count
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_rows_that_shared_memory_has_no_room_for_are_written_where_they_belong(rows, monkeypatch):
+    monkeypatch.setattr(cuda_driver, "WARPS", 2)
+    monkeypatch.setattr(cuda_driver, "MULTIPROCESSORS", 1)
+    world = world_named(PROBE)
+    monkeypatch.setattr(cuda_driver, "STAGE", 2 * int(np.prod(world.observation_space.shape or ())) * 4 * rows)
+    assert cuda_driver.staged_rows(world) == rows
+    assert play_both(*both_here(world, 5, lowered(world), monkeypatch), 60) > 5
 
 
 def at_work(extent):
