@@ -113,7 +113,7 @@ def _driver(world: World) -> Any:
     from numba import config
 
     config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # pyright: ignore[reportAttributeAccessIssue]
-    source, rules = cuda_source(world, *(["cuda.syncthreads()"] if simulated() else []))  # which knows no warps
+    source, rules = cuda_source(world, has_warps=not simulated())
     limit = {"max_registers": registers} if (registers := max_registers(world)) else {}
     digest = fingerprint(world, f"{source}{limit}", rules)
     if digest not in _LOADED:

@@ -218,13 +218,12 @@ def max_registers(world: World) -> int | None:
     return REGISTERS if plays_by_warp(world) else None
 
 
-def cuda_source(world: World, meet: str = "cuda.syncwarp()") -> tuple[str, dict[str, Rule]]:
-    """The driver's source, and the rules it calls by the names it calls them; in `meet` a warp's threads wait for each
-    other."""
+def cuda_source(world: World, has_warps: bool = True) -> tuple[str, dict[str, Rule]]:
+    """The driver's source, and the rules it calls by the names it calls them; numba's simulator has no warps."""
     rules: dict[str, Rule] = {}
     warp, fields = plays_by_warp(world), shared_fields(world)
     threads = WARP if warp else 1
-    barrier = meet if warp else "pass"
+    barrier = ("cuda.syncwarp()" if has_warps else "cuda.syncthreads()") if warp else "pass"
     anyone = "cuda.syncthreads_or(np.int32({0})) != 0" if warp else "{0}"
     own = (
         "cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y, cuda.threadIdx.x"

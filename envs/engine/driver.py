@@ -150,19 +150,15 @@ def drive(first, last, records, params_rows, {tables_}seats, mode, {results}):
 '''
 
 
-CLEAR_MASK = """\
-mask = mask_rows[row + k]
-        for column in range(mask.shape[0]):
-            mask[column] = False
-        """
+CLEAR_MASK = "mask = mask_rows[row + k]", "for column in range(mask.shape[0]):", "    mask[column] = False"
 
 
 def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
     """The driver's source, and the rules it calls by the names it calls them."""
     rules: dict[str, Rule] = {}
 
-    def calls(declared: Any, indent: int) -> str:
-        lines = []
+    def calls(declared: Any, indent: int, *before: str) -> str:
+        lines = list(before)
         for phase in phases(declared):
             if phase.is_shared:
                 lines.append(f"for index in range({phase.extent}):")
@@ -180,7 +176,7 @@ def driver_source(world: World) -> tuple[str, dict[str, Rule]]:
         write_statistics=write_statistics(world, fields["seat_of_row"], 16),
         observe=calls(world.observe, 8),
         obs_row=obs_row(world),
-        write_mask=CLEAR_MASK + calls(world.mask, 8) if world.mask else "",
+        write_mask=calls(world.mask, 8, *CLEAR_MASK) if world.mask else "",
         take_action=_take_action(world.action_space),
         bad_action=_bad_action(world.action_space),
     )
