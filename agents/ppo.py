@@ -9,7 +9,7 @@ import copy
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -22,6 +22,7 @@ from agents.distributions import Heads
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
+from agents.minibatches import Batch, most_rows, pieces, segments, shuffled, standardise
 from agents.normalize import RewardScale
 from agents.optimizer import FlatAdam
 from agents.returns import gae, next_values
@@ -139,9 +140,6 @@ class Config:
 C = TypeVar("C", bound=Config)
 T = TypeVar("T")
 
-WIDENS = "cuda"
-"""The type of device on which policies widen."""
-
 make_policy = Policy
 """An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
 
@@ -165,7 +163,7 @@ class TrainState:
             start = schedules.at(config, 0)
             self.novelty = Novelty(space, envs.num_envs, start.gamma, device=device) if config.rnd_coef else None
         self.policy.to(device)
-        if torch.device(device).type == WIDENS:
+        if torch.device(device).type == "cuda":
             self.policy.widen()
         self.reward_scale = RewardScale(envs.num_envs, start.gamma).to(device)
         self.optimizer = FlatAdam([self.policy], start.learning_rate, eps=1e-5, weight_decay=config.weight_decay)
@@ -346,46 +344,6 @@ def _turns(state: TrainState, noise: Tensor) -> Iterator[tuple[Tensor, Tensor | 
         yield from zip(drawn, places, strict=True)
 
 
-@dataclass
-class Batch:
-    """Steps side by side, `[B, ...]`; with a memory, segments side by side, `[S, L, ...]`."""
-
-    obs: Tensor
-    action_mask: Tensor | None
-    actions: Tensor
-    log_probs: Tensor
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
-    weight: Tensor | None = None
-    """float32 `[B]` or `[S, L]`: 1 for the steps that count, 0 for the others; None where all do."""
-    memory: Tensor | None = None
-    """`[S, m]`: before the first step of each segment."""
-    starts: Tensor | None = None
-    """bool `[S, L]`"""
-
-    def shapes(self) -> list[torch.Size | None]:
-        """Of its tensors; None for what is not there."""
-        return [None if x is None else x.shape for x in vars(self).values()]
-
-    def select(self, rows: Tensor) -> "Batch":
-        """The steps, or segments, of the given rows, int64 `[b]`."""
-        return Batch(*(None if x is None else chosen(x, rows) for x in vars(self).values()))  # pyright: ignore
-
-    def split(self, sizes: list[int]) -> "Iterator[Batch]":
-        """Pieces of so many rows."""
-        pieces = [None if x is None else x.split(sizes) for x in vars(self).values()]
-        for k in range(len(sizes)):
-            yield Batch(*(None if piece is None else piece[k] for piece in pieces))  # pyright: ignore
-
-
-def chosen(x: Tensor, rows: Tensor) -> Tensor:
-    """Rows `[b]` of `[B, ...]`; of bfloat16 in pieces of eight bytes: a GPU moves one as fast as a number alone."""
-    if x.dim() == 2 and x.dtype == torch.bfloat16 and x.shape[1] % 4 == 0:
-        return x.view(torch.int64).index_select(0, rows).view(x.dtype)
-    return x.index_select(0, rows)
-
-
 @torch.no_grad()
 def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
     """Values, log-probabilities, advantages and returns of a rollout's valid steps, in one forward pass."""
@@ -414,20 +372,7 @@ def estimate(state: TrainState, rollout: Rollout, config: Config) -> Batch:
         batch = Batch(*parts, torch.cat(memories[:-1]), starts)  # pyright: ignore
     else:
         batch = Batch(*(None if x is None else x.flatten(0, 1) for x in steps))  # pyright: ignore
-    return batch if weight is None or rollout.ends is not None else counting(batch)
-
-
-def counting(batch: Batch) -> Batch:
-    """Without the steps, or segments, that don't count."""
-    assert batch.weight is not None
-    counts = batch.weight.flatten(1).amax(1) if batch.weight.dim() > 1 else batch.weight
-    batch = batch if counts.all() else batch.select(counts.nonzero().flatten())
-    return replace(batch, weight=None) if batch.weight.all() else batch  # pyright: ignore
-
-
-def segments(x: Tensor, length: int) -> Tensor:
-    """`[T, N, ...]` -> `[T / L * N, L, ...]`: all rows' first steps, then all rows' next."""
-    return x.unflatten(0, (-1, length)).transpose(1, 2).flatten(0, 1)
+    return batch if weight is None or rollout.ends is not None else batch.counting()
 
 
 def review(policy: Policy, rollout: Rollout, length: int) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -453,9 +398,7 @@ def settle(state: TrainState, batch: Batch) -> Batch:
     if state.settled is None or state.settled.shapes() != batch.shapes():
         state.settled, state.num_settled = batch, state.num_settled + 1
         return batch
-    for place, values in zip(vars(state.settled).values(), vars(batch).values(), strict=True):
-        if values is not None:
-            place.copy_(values)
+    state.settled.copy_(batch)
     return state.settled
 
 
@@ -471,6 +414,11 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
         records, weights = state.update_graphs.run("epoch", lambda: epoch(state, batch, config), version, after)
         if config.target_kl and float(distributed.mean(records[3], weights)) > config.target_kl:
             break
+    return summary(batch, records, weights)
+
+
+def summary(batch: Batch, records: Tensor, weights: Tensor | None) -> dict[str, float]:
+    """The "losses/..." that `learn` yields, of all ranks, given what `epoch` returned."""
     weight = None if batch.weight is None else batch.weight.flatten()
     groups = [batch.returns.flatten(), (batch.returns - batch.values).flatten()]
     spread, unexplained = (std.square() for std, _ in distributed.std_means(groups, [weight, weight]))
@@ -484,32 +432,11 @@ def update(state: TrainState, batch: Batch, config: Config) -> dict[str, float]:
 
 def epoch(state: TrainState, batch: Batch, config: Config) -> tuple[Tensor, Tensor | None]:
     """One pass over a batch in minibatches; returns what `minibatch_step` does, of all steps, `[5, B]`, and weights."""
-    team, count = config.team_size, len(batch.obs) // config.team_size
-    parts = max(1, min(config.num_minibatches, distributed.least(count)))
-    sizes = [team * (count * (k + 1) // parts - count * k // parts) for k in range(parts)]
-    rows = shuffled(count, state.generator)
-    if team > 1:
-        rows = (rows.unsqueeze(1) * team + torch.arange(team, device=rows.device)).flatten()
-    minibatches = list(batch.select(rows).split(sizes))
+    parts = shuffled(batch, config.num_minibatches, config.team_size, state.generator)
     if config.norm_adv:
-        standardise(minibatches)
-    records = torch.cat([minibatch_step(state, minibatch, config) for minibatch in minibatches], dim=1)
-    return records, None if batch.weight is None else batch.weight.index_select(0, rows).flatten()
-
-
-def standardise(minibatches: list[Batch]) -> None:
-    """Brings the advantages of each to mean 0 and standard deviation 1."""
-    groups = [minibatch.advantages.flatten() for minibatch in minibatches]
-    weights = [None if minibatch.weight is None else minibatch.weight.flatten() for minibatch in minibatches]
-    for minibatch, (std, mean) in zip(minibatches, distributed.std_means(groups, weights), strict=True):
-        minibatch.advantages = (minibatch.advantages - mean) / (std + 1e-8)
-
-
-def shuffled(count: int, generator: torch.Generator) -> Tensor:
-    """0..count-1 in a random order, int64; on a GPU without waiting for it."""
-    if generator.device.type == "cpu":
-        return torch.randperm(count, generator=generator)
-    return torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64).argsort()
+        standardise(parts)
+    records = torch.cat([minibatch_step(state, part, config) for part in parts], dim=1)
+    return records, None if batch.weight is None else torch.cat([part.weight.flatten() for part in parts])  # pyright: ignore
 
 
 def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -545,32 +472,13 @@ def by_hand(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, Tens
     return (dist.log_prob(batch.actions), values, dist.entropy()), backward
 
 
-PIECE = 2048
-"""Steps that pass through a network together on a CPU. More at once leave its cache, and get memory that the system
-has to clear first: a minibatch of 32,768 takes a third to two thirds of the time in pieces."""
-
-
-def most_rows(x: Tensor, rows: int, steps: int) -> int:
-    """Of rows of so many steps each, those that pass through a network together; all of them but on a CPU."""
-    return rows if x.device.type != "cpu" else max(1, min(rows, PIECE // steps))
-
-
-def pieces(batch: Batch, config: Config) -> list[Batch]:
-    """A minibatch in the pieces that it passes through the network in, teams staying together."""
-    count = len(batch.obs) // config.team_size
-    size = most_rows(batch.obs, count, config.team_size * batch.returns.shape[1:].numel())
-    if size >= count or config.compile:
-        return [batch]
-    return list(batch.split([config.team_size * min(size, count - first) for first in range(0, count, size)]))
-
-
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
     optimizer, plain = state.optimizer, state.policy.by_hand and not config.compile
     count = batch.returns.numel() if batch.weight is None else batch.weight.sum()
     with torch.inference_mode(plain):
         results = []
-        for piece in pieces(batch, config):
+        for piece in [batch] if config.compile else pieces(batch, config.team_size):
             before = optimizer.grad.clone() if results else None
             seen, backward = (by_hand if plain else by_autograd)(state, piece)
             optimizer.zero_grad()

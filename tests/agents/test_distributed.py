@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from agents import distributed, ppo
+from agents.minibatches import Batch, standardise
 from agents.normalize import RunningNorm
 from tests.probe_envs import LENGTHS_OF_TESTS as LENGTHS
 from tests.probe_envs import Drift, Scripted, sync
@@ -29,7 +30,7 @@ CONFIG = ppo.Config(
 KINDS = {"mlp": CONFIG, "lstm": replace(CONFIG, memory="lstm", memory_size=8, segment_steps=4, num_steps=4)}
 
 
-def joined_batch(config: ppo.Config) -> ppo.Batch:
+def joined_batch(config: ppo.Config) -> Batch:
     """What one process would learn from at once: 16 steps, or segments of four of which not all count."""
     torch.manual_seed(3)
     rows = (16, 4) if config.memory else (16,)
@@ -39,14 +40,14 @@ def joined_batch(config: ppo.Config) -> ppo.Batch:
     if config.memory:
         parts |= {"memory": torch.randn(16, 16), "starts": torch.rand(rows) < 0.2}
         parts["weight"] = (torch.rand(rows) < 0.7).float()
-    return ppo.Batch(**parts)
+    return Batch(**parts)
 
 
-def gradient(batch: ppo.Batch, config: ppo.Config) -> Tensor:
+def gradient(batch: Batch, config: ppo.Config) -> Tensor:
     """Of one minibatch, before it is shortened."""
     envs = Drift(2)
     state = ppo.TrainState(envs, config)
-    ppo.standardise([batch])
+    standardise([batch])
     ppo.minibatch_step(state, batch, config)
     return state.optimizer.grad.clone()
 
@@ -138,7 +139,7 @@ def program(folder: Path) -> None:
         (folder / "lost").write_text(str(error))
 
 
-def part_of(batch: ppo.Batch, rank: int) -> ppo.Batch:
+def part_of(batch: Batch, rank: int) -> Batch:
     """A rank's rows of the joined batch."""
     return batch.select(torch.arange(16).split(SPLIT)[rank])
 

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import envs
 from agents import ddpg, dqn, horizon, ppo, schedules
+from agents.actor_critic import Policy
 from agents.rollout import Collector
 
 SMALL = ppo.Config(num_envs=6, num_steps=16, num_minibatches=2, update_epochs=2, total_timesteps=6 * 16 * 5)
@@ -268,12 +269,18 @@ def test_bfloat16_acts_and_learns_nearly_as_float32(memory, monkeypatch):
     torch.testing.assert_close(*found, rtol=0.02, atol=0.02)
 
 
+def widened_policy(*args):
+    policy = Policy(*args)
+    policy.widen()
+    return policy
+
+
 @pytest.mark.parametrize("options", [{}, {"normalize_obs": True}, {"network": "entities"}], ids=str)
 def test_wide_observations_in_bfloat16_are_learned_from_as_narrow_ones(options, monkeypatch):
     monkeypatch.setattr(horizon, "fits", lambda collector: True)
     found = []
-    for kind in ("cuda", "cpu"):
-        monkeypatch.setattr(ppo, "WIDENS", kind)
+    for wide in (False, True):
+        monkeypatch.setattr(ppo, "make_policy", widened_policy if wide else Policy)
         duels = envs.make_vec("quintet/Duel-v0", 6)
         duels.set_params(max_episode_steps=11)
         config = ppo.Config(
@@ -283,7 +290,7 @@ def test_wide_observations_in_bfloat16_are_learned_from_as_narrow_ones(options, 
         state = ppo.TrainState(duels, config)
         rollout = state.collector.new_rollout(config.num_steps)
         (width,) = duels.single_observation_space.shape or (0,)
-        widened = kind == "cpu" and not options
+        widened = wide and not options
         assert rollout.obs.shape[-1] == width + -width % 8 * widened and width % 8
         metrics = list(ppo.learn(duels, config, state))
         assert state.collector.obs.shape == (12, width)

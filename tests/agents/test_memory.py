@@ -12,6 +12,7 @@ from torch import Tensor
 from agents import ppo
 from agents.evaluate import evaluate
 from agents.memory import Attention, make_memory
+from agents.minibatches import standardise
 from tests.agents.test_ppo import PROBES, run, same
 from tests.probe_envs import LENGTHS_OF_TESTS as LENGTHS
 from tests.probe_envs import Drift, Probe, Recall, Scripted, Verbs, sync
@@ -135,7 +136,7 @@ def test_learning_starts_from_what_was_acted_by_and_fake_steps_do_not_count(kind
     assert fakes.any() == (mode == AutoresetMode.NEXT_STEP)
     rollout.rewards[fakes] = 1e9
     batch = ppo.estimate(state, rollout, config)
-    ppo.standardise([batch])
+    standardise([batch])
     counts = torch.ones_like(batch.starts) if batch.weight is None else batch.weight.bool()  # pyright: ignore
     assert int(counts.sum()) == int(rollout.valid.sum())
     policy_losses, *_, kls, clipped = ppo.minibatch_step(state, batch, config)[:, counts.flatten()]

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 
 from agents import ppo
 from agents.evaluate import evaluate
+from agents.minibatches import standardise
 from tests.probe_envs import LENGTHS_OF_TESTS as LENGTHS
 from tests.probe_envs import Anything, Drift, Probe, Scripted, Verbs, sync
 
@@ -249,7 +250,7 @@ def test_advantages_are_standardised_over_the_minibatch_and_the_ratio_starts_at_
     ppo.collect(state, rollout)
     batch = ppo.estimate(state, rollout, CONTINUED)
     advantages = batch.advantages
-    ppo.standardise([batch])
+    standardise([batch])
     assert torch.allclose(torch.stack(torch.std_mean(batch.advantages)), torch.tensor([1.0, 0.0]), atol=1e-5)
     policy_losses, value_losses, entropies, kls, clipped = ppo.minibatch_step(state, batch, CONTINUED)
     assert float(policy_losses.mean()) == pytest.approx(0, abs=1e-6)

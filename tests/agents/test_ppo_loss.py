@@ -10,7 +10,8 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.distributions import Categorical, Normal
 
-from agents import ppo
+from agents import minibatches, ppo
+from agents.minibatches import Batch, pieces
 from agents.networks import FEW, tanh_
 from tests.probe_envs import LENGTHS_OF_TESTS, Anything, Scripted, sync
 
@@ -28,7 +29,7 @@ def state_for(space: spaces.Space, config: ppo.Config) -> ppo.TrainState:
     return ppo.TrainState(sync(*[partial(Anything, obs, space)] * 2), config)
 
 
-def batch_for(policy: Any, space: spaces.Space, weighted: bool) -> ppo.Batch:
+def batch_for(policy: Any, space: spaces.Space, weighted: bool) -> Batch:
     """Steps of a policy that was near to this one: about half of the ratios and values have left what is clipped."""
     space.seed(0)
     obs, actions = torch.rand(ROWS, 4) * 2 - 1, torch.as_tensor(np.stack([space.sample() for _ in range(ROWS)]))
@@ -44,10 +45,10 @@ def batch_for(policy: Any, space: spaces.Space, weighted: bool) -> ppo.Batch:
         log_probs = dist.log_prob(actions) + 0.2 * torch.randn(ROWS)
         values, returns = values + 0.2 * torch.randn(ROWS), values + torch.randn(ROWS)
     weight = (torch.rand(ROWS) < 0.8).float() if weighted else None
-    return ppo.Batch(obs, mask, actions, log_probs, values, torch.randn(ROWS), returns, weight)
+    return Batch(obs, mask, actions, log_probs, values, torch.randn(ROWS), returns, weight)
 
 
-def as_the_paper_has_it(policy: Any, batch: ppo.Batch, config: ppo.Config) -> Tensor:
+def as_the_paper_has_it(policy: Any, batch: Batch, config: ppo.Config) -> Tensor:
     """Equations 7 and 9 of Schulman et al., with values that are clipped as well."""
     outputs, values = policy.actor(batch.obs), policy.critic(batch.obs).squeeze(-1)
     if policy.heads.is_box:
@@ -96,7 +97,7 @@ def test_the_gradient_is_that_of_the_paper_s_loss(
     results = ppo.minibatch_step(state, batch, config)
     assert torch.allclose(state.optimizer.grad, expected, atol=2e-6)
     assert results.shape == (5, ROWS) and 0.2 < results[4].mean() < 0.8
-    monkeypatch.setattr(ppo, "PIECE", 24)  # 24, 24 and 16 steps
+    monkeypatch.setattr(minibatches, "PIECE", 24)  # 24, 24 and 16 steps
     state.load_state_dict(begun)
     state.optimizer.grad.fill_(7)
     in_pieces = ppo.minibatch_step(state, batch, config)
@@ -114,19 +115,19 @@ def test_tanh_of_many_numbers_is_tanh() -> None:
 def test_pieces_are_a_minibatch_in_its_order_and_keep_teams_and_segments(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppo, "PIECE", 12)
+    monkeypatch.setattr(minibatches, "PIECE", 12)
     config = ppo.Config(num_envs=10, num_steps=4, **settings)
     rows, lead = (10, (10, 4)) if config.memory else (40, (40,))
     numbers = torch.arange(rows * 4.0).view(*lead, -1)
     obs, flat = numbers, numbers[..., 0]
-    batch = ppo.Batch(obs, None, flat, flat, flat, flat, flat, memory=obs[:, 0] if config.memory else None)
-    pieces = ppo.pieces(batch, config)
-    assert [piece.returns.numel() for piece in pieces] == [12, 12, 12, 4]
-    assert all(len(piece.obs) % config.team_size == 0 for piece in pieces)
-    assert torch.equal(torch.cat([piece.returns for piece in pieces]), batch.returns)
-    monkeypatch.setattr(ppo, "PIECE", 1)  # less than a team or segment
+    batch = Batch(obs, None, flat, flat, flat, flat, flat, memory=obs[:, 0] if config.memory else None)
+    parts = pieces(batch, config.team_size)
+    assert [part.returns.numel() for part in parts] == [12, 12, 12, 4]
+    assert all(len(part.obs) % config.team_size == 0 for part in parts)
+    assert torch.equal(torch.cat([part.returns for part in parts]), batch.returns)
+    monkeypatch.setattr(minibatches, "PIECE", 1)  # less than a team or segment
     size = max(config.team_size, 4 if config.memory else 1)
-    assert {piece.returns.numel() for piece in ppo.pieces(batch, config)} == {size}
+    assert {piece.returns.numel() for piece in pieces(batch, config.team_size)} == {size}
 
 
 @pytest.mark.parametrize("piece", [7, 15])  # of three rows two steps, or five, which don't divide the horizon
@@ -135,7 +136,7 @@ def test_what_is_learned_is_the_same_in_pieces_but_for_rounding(
     settings: dict[str, Any], piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def learned(piece: int) -> tuple[Tensor, dict[str, float]]:
-        monkeypatch.setattr(ppo, "PIECE", piece)
+        monkeypatch.setattr(minibatches, "PIECE", piece)
         torch.manual_seed(0)
         config = ppo.Config(num_envs=3, num_steps=16, num_minibatches=2, hidden_sizes=(16,), **settings)
         worlds = sync(*[partial(Scripted, number, lengths) for number, lengths in enumerate(LENGTHS_OF_TESTS)])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from agents import ppo
+from agents.minibatches import Batch, standardise
 from experiments import bench_jax
 from experiments.cli import main
 from tests.probe_envs import Anything, sync
@@ -70,8 +71,8 @@ def test_its_gradient_is_ours(clip_vloss: bool) -> None:
     params = {"actor": layers[:3], "critic": layers[3:]}
     given = values["advantages"].numpy(), values["returns"].numpy(), asdict(config)
     found = reference.jax.grad(reference.loss)(params, reference.Steps(*numbers, dones=None, lengths=None), *given)
-    batch = ppo.Batch(obs, None, actions, log_probs, **values)
-    ppo.standardise([batch])
+    batch = Batch(obs, None, actions, log_probs, **values)
+    standardise([batch])
     ppo.minibatch_step(state, batch, config)
     both = [(weight.T.ravel(), bias) for weight, bias in [*found["actor"], *found["critic"]]]
     flat = np.concatenate([np.asarray(part) for pair in both for part in pair])
