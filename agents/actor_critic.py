@@ -111,23 +111,32 @@ class Policy(nn.Module):
         seen, rows = seen if isinstance(seen, tuple) else (seen, None)
         return seen if self.team is None else self.team(seen), rows
 
-    def _deepen(self, seen: Tensor) -> Tensor:
-        return seen if self.trunk is None else self.trunk.activation(self.trunk(seen))
+    def _body(
+        self, obs: Tensor, memory: Tensor, starts: Tensor, one_step: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """What actor and critic take, the rows of entities, and the next memory; of `one_step`, or of sequences."""
+        seen, rows = self._see(obs)
+        if self.remember is not None:
+            seen, memory = (self.remember.step if one_step else self.remember)(seen, memory, starts)
+        return seen if self.trunk is None else self.trunk.activation(self.trunk(seen)), rows, memory
 
     def _outputs(self, seen: Tensor, rows: Tensor | None) -> Tensor:
         """What the distribution of actions is made of, `[..., outputs]`."""
         outputs = self.actor(seen)
         return outputs if self.pointer is None else self.pointer(outputs, rows)
 
-    def forward(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
+    def forward(
+        self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor, one_step: bool = False
+    ) -> tuple[Any, Tensor, Tensor]:
         """The distribution of actions, the value `[...]` and the next memory for observations `[..., *shape]`."""
         with self._cast(obs.device):
-            seen, rows = self._see(obs)
-            if self.remember is not None:
-                seen, memory = self.remember(seen, memory, starts)
-            seen = self._deepen(seen)
+            seen, rows, memory = self._body(obs, memory, starts, one_step)
             outputs, value = self._outputs(seen, rows), self.critic(seen).squeeze(-1)
         return self.heads(outputs.float(), mask), value.float(), memory.float()
+
+    def step(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
+        """`forward` for one step, observations `[N, *shape]`."""
+        return self(obs, mask, memory, starts, one_step=True)
 
     def trace(self, obs: Tensor, mask: Tensor | None) -> tuple[Any, Tensor, tuple[Trace, Trace]]:
         """The distribution of actions and the value for observations `[B, *shape]`, and what `backward` needs to know
@@ -142,24 +151,11 @@ class Policy(nn.Module):
         self.actor.backward(actor, by_outputs)
         self.critic.backward(critic, by_values.unsqueeze(-1))
 
-    def step(self, obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Any, Tensor, Tensor]:
-        """`forward` for one step, observations `[N, *shape]`."""
-        if self.remember is None:
-            return self(obs, mask, memory, starts)
-        with self._cast(obs.device):
-            seen, rows = self._see(obs)
-            seen, memory = self.remember.step(seen, memory, starts)
-            seen = self._deepen(seen)
-            outputs, value = self._outputs(seen, rows), self.critic(seen).squeeze(-1)
-        return self.heads(outputs.float(), mask), value.float(), memory.float()
-
     def value(self, obs: Tensor, memory: Tensor) -> Tensor:
         """`[N]` of observations `[N, *shape]` within an episode, with the memory of what was before."""
         with self._cast(obs.device):
-            seen, _ = self._see(obs)
-            if self.remember is not None:
-                seen, _ = self.remember.step(seen, memory, torch.zeros(len(obs), dtype=torch.bool, device=obs.device))
-            return self.critic(self._deepen(seen)).squeeze(-1).float()
+            seen, _, _ = self._body(obs, memory, torch.zeros(len(obs), dtype=torch.bool, device=obs.device), True)
+            return self.critic(seen).squeeze(-1).float()
 
     def act(
         self,
@@ -174,10 +170,8 @@ class Policy(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Actions `[N, ...]` and the next memory; the noise to choose by is drawn from `generator` where not given."""
         with self._cast(obs.device):
-            seen, rows = self._see(obs)
-            if self.remember is not None:
-                seen, memory = self.remember.step(seen, memory, starts)
-            outputs = self._outputs(self._deepen(seen), rows)
+            seen, rows, memory = self._body(obs, memory, starts, one_step=True)
+            outputs = self._outputs(seen, rows)
         dist, memory = self.heads(outputs.float(), mask), memory.float()
         if deterministic:
             return dist.mode(), memory

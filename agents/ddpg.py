@@ -29,53 +29,52 @@ class Config:
     """How DDPG learns. Fields that say "schedule" also take one, such as linear:0.3:0.05 (agents/schedules.py)."""
 
     total_timesteps: int = 1_000_000
-    """Agent-steps to learn from."""
+    """Agent-steps to learn from, over all worlds."""
     seed: int = 1
-    """Of the worlds, the initial weights, the noise and the samples."""
+    """Seed of the worlds, the initial weights, the noise and the samples."""
     num_envs: int = 1
-    """Worlds stepped together."""
+    """Worlds stepped in parallel."""
     learning_rate: Schedule = 1e-3
-    """Adam's step size, for the critics and, unless told otherwise, the actor (schedule)."""
+    """Adam's learning rate for the critics and, unless `actor_learning_rate` is set, the actor (schedule)."""
     actor_learning_rate: Schedule = 0.0
-    """Adam's step size for the actor (schedule); 0: the critics'."""
+    """Adam's learning rate for the actor (schedule); 0: the critics'."""
     weight_decay: float = 0.0
-    """Share of the critics' weights, times the step size, that each update takes away (AdamW)."""
+    """AdamW's weight decay of the critics: the share of their weights, times the learning rate, lost per update."""
     buffer_size: int = 1_000_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000
     """Agent-steps of random play before the first update."""
     batch_size: int = 256
-    """Transitions an update learns from."""
+    """Transitions per update."""
     train_frequency: int = 1
-    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds, or
-    several where this is a multiple of `num_envs`."""
+    """Agent-steps per update; fewer means more learning from the same play.
+    Updates follow each step of all worlds, or several steps where this is a multiple of `num_envs`."""
     gamma: float = 0.99
-    """Discount a step."""
+    """Discount factor per step."""
     n_steps: int = 1
-    """Steps whose rewards are summed before the value of what follows is asked for."""
+    """Length of the n-step return: rewards summed before the value of what follows is added."""
     tau: Schedule = 0.005
-    """Share by which the target networks follow after every update (schedule)."""
+    """Polyak averaging: share by which the target networks follow after every update (schedule)."""
     exploration_noise: Schedule = 0.1
     """Standard deviation of the noise on actions, as a share of half the action's range (schedule)."""
     ou_theta: float = 0.0
-    """Above 0 the noise is an Ornstein-Uhlenbeck process drawn to 0 by this share a step; 0 is plain Gaussian."""
+    """0: Gaussian noise; above: an Ornstein-Uhlenbeck process that is drawn back to 0 by this share per step."""
     twin_critics: bool = False
-    """Learn two critics and believe the lower (TD3)."""
+    """Learn two critics and take the lower estimate (TD3)."""
     policy_delay: int = 1
-    """Updates of the critics for one of the actor and the targets (TD3: 2)."""
+    """Updates of the critics per update of the actor and the targets (TD3: 2)."""
     target_noise: Schedule = 0.0
     """Standard deviation of the noise on the target's actions, as a share of half the range (schedule; TD3: 0.2)."""
     target_noise_clip: float = 0.5
-    """That noise is cut at plus and minus this."""
+    """The target's noise is clipped to plus and minus this."""
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of actor and critics."""
     activation: str = "relu"
-    """Between the layers: tanh, relu, silu or gelu."""
+    """Activation between the layers: tanh, relu, silu or gelu."""
     log_every: int = 2_000
-    """Agent-steps an iteration, after which training logs."""
-
+    """Agent-steps per iteration; metrics are logged after each."""
     cuda_graphs: bool = True
-    """On a GPU: record an update's work once and replay it, and that of a horizon of worlds that are there too."""
+    """On a GPU: record the updates as a CUDA graph and replay it, and acting too where the worlds are on the GPU."""
 
     def __post_init__(self) -> None:
         checks.numbers(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)

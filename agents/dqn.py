@@ -37,70 +37,71 @@ class Config:
     """How DQN learns. Fields that say "schedule" also take one, such as linear:1:0.05:0.5 (agents/schedules.py)."""
 
     total_timesteps: int = 500_000
-    """Agent-steps to learn from."""
+    """Agent-steps to learn from, over all worlds."""
     seed: int = 1
-    """Of the worlds, the initial weights, the actions and the samples."""
+    """Seed of the worlds, the initial weights, the actions and the samples."""
     num_envs: int = 8
-    """Worlds stepped together."""
+    """Worlds stepped in parallel."""
     learning_rate: Schedule = 2.5e-4
-    """Adam's step size (schedule)."""
+    """Adam's learning rate (schedule)."""
     weight_decay: float = 0.0
-    """Share of the weights, times the step size, that each update takes away (AdamW)."""
+    """AdamW's weight decay: each update takes away this share of the weights, times the learning rate."""
     buffer_size: int = 100_000
     """Transitions kept for replay."""
     learning_starts: int = 10_000
     """Agent-steps of play before the first update."""
     batch_size: int = 128
-    """Transitions an update learns from."""
+    """Transitions per update."""
     train_frequency: int = 8
-    """Agent-steps an update; fewer is more learning from the same play. Updates follow each step of all worlds, or
-    several where this is a multiple of `num_envs`."""
+    """Agent-steps per update; fewer means more learning from the same play.
+    Updates follow each step of all worlds, or several steps where this is a multiple of `num_envs`."""
     gamma: float = 0.99
-    """Discount a step."""
+    """Discount factor per step."""
     n_steps: int = 1
-    """Steps whose rewards are summed before the value of what follows is asked for."""
+    """Length of the n-step return: rewards summed before the value of what follows is added."""
     target_network_frequency: int = 64
     """Updates between copies of the network into the target network, where `tau` is 1."""
     tau: Schedule = 1.0
-    """1 copies the target network now and then; below 1 it follows by this share after every update (schedule)."""
+    """1: copy the network into the target network every `target_network_frequency` updates;
+    below 1: Polyak averaging by this share after every update (schedule)."""
     epsilon: Schedule = "linear:1:0.05:0.5"
-    """Share of random actions (schedule)."""
+    """Probability of a random action (schedule)."""
     double: bool = True
-    """Choose the next action by the network and value it by the target network."""
+    """Double DQN: the network chooses the next action, the target network values it."""
     dueling: bool = False
-    """Learn the state's value and the actions' advantages apart."""
+    """Dueling network: the state's value and the actions' advantages are learned apart."""
     head: Literal["mean", "categorical", "quantile"] = "mean"
-    """What is learned of each action's return: its mean, its distribution over fixed returns (C51), its quantiles
-    (QR-DQN)."""
+    """What is learned of each action's return:
+    its mean, its distribution over fixed returns (C51), or its quantiles (QR-DQN)."""
     num_atoms: int = 51
-    """Fixed returns, or quantiles, of a distribution."""
+    """Number of fixed returns (C51) or of quantiles (QR-DQN)."""
     value_min: float = -10.0
-    """Least return of a categorical distribution."""
+    """Lowest return that C51 can represent."""
     value_max: float = 10.0
-    """Greatest return of a categorical distribution."""
+    """Highest return that C51 can represent."""
     prioritized: bool = False
-    """Replay what was badly predicted more often."""
+    """Replay transitions with a large error more often."""
     priority_alpha: float = 0.6
-    """How much more often: 0 not at all, 1 in proportion to the error."""
+    """How much more often: 0 uniformly, 1 in proportion to the error."""
     priority_beta: Schedule = "linear:0.4:1"
-    """How much of that the weights of the losses take back: 0 nothing, 1 all (schedule)."""
+    """How far importance weights correct for that: 0 not at all, 1 fully (schedule)."""
     huber: bool = True
-    """Cut the gradient of errors above 1, where means are learned."""
+    """Huber loss: the gradient of errors above 1 is cut; where means are learned."""
     max_grad_norm: float = 10.0
-    """Largest norm of the gradient; 0 leaves it."""
+    """Largest norm of the gradient; 0: no limit."""
     scale_obs: bool = False
-    """Map observations from the bounds of their Box to -1..1, where it has any."""
+    """Map observations from the bounds of their Box to -1..1, where it has bounds."""
     hidden_sizes: tuple[int, ...] = (120, 84)
     """Widths of the hidden layers."""
     activation: str = "relu"
-    """Between the layers: tanh, relu, silu or gelu."""
+    """Activation between the layers: tanh, relu, silu or gelu."""
     cuda_graphs: bool = True
-    """On a GPU: record an update's work once and replay it, and that of a horizon of worlds that are there too."""
+    """On a GPU: record the updates as a CUDA graph and replay it, and acting too where the worlds are on the GPU."""
     rnd_coef: float = 0.0
-    """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none. A step keeps the bonus
-    that it had when it was played."""
+    """Weight of a bonus for rarely seen observations, by random network distillation; 0: none.
+    A step keeps the bonus that it had when it was played."""
     log_every: int = 2_000
-    """Agent-steps an iteration, after which training logs."""
+    """Agent-steps per iteration; metrics are logged after each."""
 
     def __post_init__(self) -> None:
         checks.choices(self)

@@ -39,31 +39,31 @@ class Config:
     """
 
     total_timesteps: int = 500_000
-    """Agent-steps to learn from."""
+    """Agent-steps to learn from, over all worlds."""
     seed: int = 1
-    """Of the worlds, the initial weights, the actions and the minibatches."""
+    """Seed of the worlds, the initial weights, the actions and the minibatches."""
     num_envs: int = 8
-    """Worlds stepped together, in all processes."""
+    """Worlds stepped in parallel, summed over all processes."""
     num_steps: int = 128
-    """Steps of each world an iteration."""
+    """Steps per world in each iteration (the length of a rollout)."""
     learning_rate: Schedule = 2.5e-4
-    """Adam's step size (schedule)."""
+    """Adam's learning rate (schedule)."""
     anneal_lr: bool = True
-    """Bring the learning rate down to 0 over the run, in a straight line, where it has no schedule of its own."""
+    """Lower the learning rate linearly to 0 over the run, unless it has a schedule of its own."""
     weight_decay: float = 0.0
-    """Share of the weights, times the step size, that each update takes away (AdamW)."""
+    """AdamW's weight decay: each update takes away this share of the weights, times the learning rate."""
     gamma: Schedule = 0.99
-    """Discount a step (schedule; the scales of rewards and of a bonus for novelty keep its first value)."""
+    """Discount factor per step (schedule; the scales of rewards and of the novelty bonus keep its first value)."""
     gae_lambda: float = 0.95
-    """Weight of longer returns in the advantage estimates."""
+    """Lambda of generalised advantage estimation: 0 is one-step, 1 Monte Carlo."""
     num_minibatches: int = 4
-    """Parts that an iteration's steps are cut into for the updates."""
+    """Minibatches per pass over an iteration's steps."""
     update_epochs: int = 4
     """Passes over an iteration's steps."""
     norm_adv: bool = True
-    """Standardise the advantages of each minibatch."""
+    """Standardise the advantages within each minibatch."""
     clip_coef: Schedule = 0.2
-    """How far the probability ratio may move before its gradient is cut (schedule)."""
+    """Clip range of the probability ratio: beyond it the gradient is cut (schedule)."""
     clip_vloss: bool = True
     """Clip the change of the values by `clip_coef` too."""
     ent_coef: Schedule = 0.01
@@ -71,47 +71,48 @@ class Config:
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
-    """Largest norm of the gradient; longer ones are shortened to it."""
+    """Largest norm of the gradient; longer gradients are scaled down to it."""
     target_kl: float = 0.0
-    """End an iteration's epochs once the policy has moved further than this KL divergence; 0 never does."""
+    """End an iteration's passes early once the policy has moved further than this KL divergence; 0: never."""
     normalize_obs: bool = False
-    """Standardise observations by running statistics, clipped to +-10; pictures and Discretes stay as they are."""
+    """Standardise observations by running statistics, clipped to +-10; images and Discretes stay as they are."""
     normalize_reward: bool = False
     """Divide rewards by the running standard deviation of the discounted return."""
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers of policy and value network."""
+    """Widths of the hidden layers of the policy network and of the value network."""
     activation: str = "tanh"
-    """Between the layers: tanh, relu, silu or gelu."""
+    """Activation between the layers: tanh, relu, silu or gelu."""
     log_std_init: float = 0.0
     """Initial log standard deviation of Box actions."""
     network: Literal["mlp", "entities"] = "mlp"
-    """What comes first: nothing (convolutions for images), or a network of entities where the env has an obs_layout."""
+    """mlp: observations go straight into the trunks, images through convolutions first;
+    entities: they go through an encoder of the units that the env's obs_layout names."""
     entity_size: int = 64
     """Width of an entity's embedding."""
     team_size: int = 1
-    """Rows side by side that are a team: each also sees the most that any of them makes of its observation, in
-    `entity_size` numbers; 1: everybody for himself."""
+    """Number of consecutive rows that form a team; 1: no sharing.
+    Each also receives the element-wise maximum of its team's embeddings, `entity_size` wide."""
     shared_trunk: bool = False
-    """One trunk for policy and value, a layer of their own each on top; else a trunk each."""
+    """One trunk for policy and value with an output layer each, instead of a trunk each."""
     memory: Literal["", "lstm", "gru", "transformer"] = ""
-    """What is remembered within an episode, before the trunks; "" is nothing."""
+    """Memory before the trunks, kept within an episode; "" is none."""
     memory_size: int = 64
     """Width of the memory."""
     segment_steps: int = 16
-    """With a memory: steps that gradients flow back through; an iteration's rows are cut into segments this long."""
+    """With a memory: length of the segments that gradients flow back through; `num_steps` must be a multiple."""
     context_steps: int = 32
     """Steps that each block of a transformer looks back."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Of the network's matrix products, acting and learning; weights, losses and distributions stay float32."""
+    """Precision of the network's matrix products; weights, losses and distributions stay float32."""
     bf16_obs: bool = False
-    """With worlds on a GPU: keep a horizon's observations in bfloat16, half the memory."""
+    """With worlds on a GPU: keep an iteration's observations in bfloat16, which halves their memory."""
     cuda_graphs: bool = True
-    """On a GPU: record a pass over a horizon once and replay it, and playing it too where the worlds are there."""
+    """On a GPU: record the updates as a CUDA graph and replay it, and acting too where the worlds are on the GPU."""
     compile: bool = False
-    """Compile what a minibatch passes through with torch.compile: half a minute at first, and a C++ compiler is needed;
-    measure whether it pays."""
+    """Compile the forward pass of a minibatch with torch.compile; measure whether it pays.
+    It takes half a minute at first, and a C++ compiler."""
     rnd_coef: float = 0.0
-    """Weight of a bonus for what was seldom seen, by random network distillation; 0 for none."""
+    """Weight of a bonus for rarely seen observations, by random network distillation; 0: none."""
 
     def __post_init__(self) -> None:
         checks.choices(self)

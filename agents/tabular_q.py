@@ -42,31 +42,31 @@ class Config:
     """
 
     total_timesteps: int = 200_000
-    """Steps to learn from, all worlds together."""
+    """Steps to learn from, over all worlds."""
     seed: int = 0
-    """Of the worlds and of the exploration."""
+    """Seed of the worlds and of the exploration."""
     num_envs: int = 16
-    """Worlds side by side; 1 is the textbook's form."""
+    """Worlds stepped in parallel; 1 is the textbook's form."""
     num_steps: int = 128
-    """Steps of each world in an iteration, after which progress is reported; learning happens after every step."""
+    """Steps per world in each iteration, after which progress is reported; learning happens after every step."""
     target: Literal["q", "double", "sarsa", "expected_sarsa"] = "q"
-    """What the next state counts for: its best action, the same by two tables, the action taken next, or the mean of
-    the actions as they are explored."""
+    """What the next state is worth: the value of its best action (q), the same by two tables (double),
+    of the action taken next (sarsa), or the mean over actions as they are explored (expected_sarsa)."""
     learning_rate: float = 0.5
-    """The rate of a pair (state, action) at its first visit."""
+    """Learning rate of a pair (state, action) at its first visit."""
     rate_decay: float = 0.0
-    """The rate at the n-th visit is learning_rate / n**rate_decay: 0 keeps it constant, 0.5 to 1 averages."""
+    """The learning rate at the n-th visit is learning_rate / n**rate_decay: 0 keeps it constant, 0.5 to 1 averages."""
     gamma: float = 0.99
-    """Discount of the next state's value."""
+    """Discount factor per step."""
     exploration: Literal["epsilon", "visits"] = "epsilon"
-    """How the agent tries things out: a share of random actions, or a bonus for what was tried seldom."""
+    """How the agent explores: by random actions (epsilon), or by a bonus for what was rarely tried (visits)."""
     visit_bonus: float = 1.0
-    """With exploration "visits": weight of the bonus sqrt(ln(tries of all actions) / tries of this one), in units of
-    the return."""
+    """With exploration "visits": weight of the bonus, in units of the return;
+    the bonus is sqrt(ln(tries of all actions) / tries of this one)."""
     epsilon: Schedule = "linear:1:0.05:0.5"
-    """Share of random actions (schedule)."""
+    """Probability of a random action (schedule)."""
     initial_value: float = 0.0
-    """What the table says of pairs never tried; above what is possible it makes the agent try everything."""
+    """Initial value of every pair; above what is possible it makes the agent try everything."""
 
     def __post_init__(self) -> None:
         checks.choices(self)

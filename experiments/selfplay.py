@@ -35,29 +35,29 @@ class Config(ppo.Config):
     """How a league learns: PPO's fields, where an agent-step is one seat's, and whom the learner meets."""
 
     horizon: Schedule = 0.0
-    """Seconds of the game after which a reward counts 1/e: sets gamma to exp(-seconds a step / horizon) (schedule);
-    0 leaves gamma as it is."""
+    """Seconds of game time after which a reward counts 1/e (schedule); 0: leave gamma as it is.
+    Sets gamma to exp(-seconds per step / horizon)."""
     knobs: tuple[str, ...] = ()
-    """Tunables of the world that change while it trains, each NAME=NUMBER or NAME=SCHEDULE, such as
+    """Tunables of the world that change during training, each NAME=NUMBER or NAME=SCHEDULE:
     team_spirit=linear:0.3:1."""
     scripted: tuple[str, ...] = ()
     """Scripted players in the pool, such as easy, medium, hard; none: self-play alone."""
     past_share: float = 0.2
     """Share of the worlds in which a past version plays one of the teams."""
     opponents: int = 4
-    """Past versions that play at a time."""
+    """Past versions that play at the same time."""
     opponent_rule: str = "quality"
-    """How past versions are drawn: quality (OpenAI Five's), pfsp (those who still win) or uniform."""
+    """How past versions are drawn: quality (as in OpenAI Five), pfsp (those that still win) or uniform."""
     snapshot_every: int = 200_000
-    """Agent-steps from one frozen version to the next."""
+    """Agent-steps between frozen versions."""
     pool_size: int = 32
-    """Versions kept; the least likely goes first."""
+    """Past versions kept; the one least likely to be drawn is dropped first."""
     redraw_every: int = 100_000
-    """Agent-steps from one draw of past versions to the next."""
+    """Agent-steps between draws of the past versions that play."""
     rate_every: int = 1_000_000
-    """Agent-steps from one rating against random play and the world's scripted players to the next; 0: never."""
+    """Agent-steps between ratings against random play and the world's scripted players; 0: never."""
     rating_games: int = 32
-    """Games of a rating against each of them."""
+    """Games against each of them per rating."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

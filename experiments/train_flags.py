@@ -19,26 +19,27 @@ class Options:
     """How to run, whatever the algorithm."""
 
     preset: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """A named set of fields in presets/, over those for the environment: "--preset classic" is DQN as it first was."""
+    """A named set of fields in presets/, over those for the environment: "--preset classic" is the original DQN."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks are; auto: CUDA if there is a device."""
+    """Where the networks are; auto: CUDA where there is such a device."""
     runs_dir: str = "runs"
-    """Folder that the run folder is made in."""
+    """Folder in which the run folder is made."""
     module: Modules = ()
     """A module of your own that registers environments; imported from the current folder."""
     vectorization: Literal["sync", "async"] = "sync"
-    """Gymnasium's environments one after the other, or each in a process; worlds of quintet need neither."""
+    """Gymnasium's environments: one after the other in this process, or a process for each;
+    Quintet's own worlds need neither."""
     threads: int = 0
-    """CPU threads; 0: one for fewer than 256 environments, else one a core."""
+    """CPU threads; 0: one for fewer than 256 environments, else one per core."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: a tenth of the run."""
     stop_at_return: float | None = None
-    """Stop early, once the mean return of the last 5 iterations that had one reaches this."""
+    """Stop early once the mean return of the last 5 iterations in which episodes ended reaches this."""
     eval_episodes: int = 20
-    """Episodes that the trained agent is evaluated on at the end, and by --eval-every; 0 for none."""
+    """Episodes per evaluation, at the end and by --eval-every; 0: none."""
     eval_every: int = 0
-    """Steps between evaluations while it learns, in environments of their own; the best agent is kept as
-    checkpoints/best.safetensors; 0: never."""
+    """Steps between evaluations during training, in environments of their own; 0: never.
+    The best agent is kept as checkpoints/best.safetensors."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,15 @@ class ResumeOptions:
     run: flags.Run
     """Run folder, a name in --runs-dir, or "latest"."""
     total_timesteps: int | None = None
-    """Train until here, if longer (or shorter) than the run was meant to be."""
+    """Train up to this many steps, more or fewer than the run was started with."""
     runs_dir: str = "runs"
-    """Folder of run folders."""
+    """Folder of the run folders."""
     module: Modules = ()
     """A module of your own that the run needs."""
     stop_at_return: float | None = None
-    """Stop early, once the mean return of the last 5 iterations that had one reaches this."""
+    """Stop early once the mean return of the last 5 iterations in which episodes ended reaches this."""
     eval_episodes: int | None = None
-    """Episodes that the trained agent is evaluated on at the end, 0 for none; by default as the run began."""
+    """Episodes of the evaluation at the end, 0 for none; by default as the run was started with."""
 
 
 def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:

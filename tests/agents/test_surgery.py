@@ -77,7 +77,7 @@ def test_but_for_rounding_a_wider_memory_is_exact(kind: str) -> None:
         for k, policy in enumerate((old.double(), new.double())):
             policy.remember.fused = False
             state = policy.remember._advance(obs, memories[k].chunk(policy.remember.num_states, -1), torch.ones(5, 1))
-            memories[k], seen = torch.cat(state, dim=-1), policy._deepen(state[0])
+            memories[k], seen = torch.cat(state, dim=-1), policy.trunk.activation(policy.trunk(state[0]))
             found.append((policy.actor(seen), policy.critic(seen)))
         torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-13)
         torch.testing.assert_close(memories[0], memories[1][:, place], rtol=0, atol=1e-13)
