@@ -5,12 +5,15 @@ player in every seat. Games of worlds that have scripted players begin one after
 are there. A figure is the slope of agent-steps over time after the first tenth, kernels compiled and graphs recorded
 before. Beside it stands the floor: the time that the bytes to be moved, or the operations to be done, take at the
 rates that this machine reaches with a large copy and a large matrix product.
+
+A file that is there already keeps its figures of what is not measured anew: each says at which commit it was taken.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,8 @@ HORIZON = 16
 """Steps of each world in a call."""
 GROUPS, EACH = 32, 33
 """Of worlds, whose games begin at different times, and their size."""
+VARIED = ("device", "world", "worlds", "tier", "epochs", "precision", "bf16_obs", "compiled")
+"""What tells one figure from another."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +91,43 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     for tier in options.tier:
         check_known("tier", tier, TIERS)
-    given = {name: value for name, value in asdict(options).items() if name != "out"}
-    document: dict[str, Any] = {"machine": machine() | _gpu(options), "options": given}
+    about, out = machine() | _gpu(options), Path(options.out)
+    at = {"device": about["device"], "commit": about["commit"]}
+    document: dict[str, Any] = {"commands": [{"commit": about["commit"], "command": command(options)}]}
     if "code" in options.tier:
-        document["code"] = [code_of(case) for case in cases]
+        document["code"] = [code_of(case) | {"commit": about["commit"]} for case in cases]
+    if set(options.tier) - {"code"}:
+        document["machine"] = about
     if set(options.tier) & {"simulation", "scripted", "inference", "training"}:
         document["rates"] = rates(options)
-        document["figures"] = [figure for case in cases for figure in sweep(case, options, document["rates"])]
+        document["figures"] = [one | at for case in cases for one in sweep(case, options, document["rates"])]
     if "solve" in options.tier:
-        document["solve"] = solve(options)
-    write(document, Path(options.out))
-    if document.get("figures"):
-        draw(document, Path(options.out).with_suffix(".png"))
+        document["solve"] = solve(options) | at
+    document = merged(json.loads(out.read_text()) if out.exists() else {}, document)
+    write(document, out)
+    if document["figures"]:
+        draw(document["figures"], out.with_suffix(".png"))
+
+
+def command(options: Options) -> str:
+    """The command line that measures so."""
+    words = ["quintet bench gpu"]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value != field.default and field.name != "out":
+            words += [f"--{field.name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else [value])]
+    return " ".join(word for word in words if word != "True")
+
+
+def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What was measured now, and what was before and not again."""
+    found = before | now
+    found["commands"] = [*before.get("commands", []), *now["commands"]]
+    for name, varied in (("figures", VARIED), ("code", ("world", "capability"))):
+        which = lambda one, varied=varied: tuple(one[field] for field in varied)  # noqa: E731
+        again = {which(one) for one in now.get(name, [])}
+        found[name] = [one for one in before.get(name, []) if which(one) not in again] + now.get(name, [])
+    return found
 
 
 def _case(name: str) -> Case:
@@ -256,7 +286,8 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
         "world": case.world, "worlds": count, "rows": rows, "tier": tier, "epochs": epochs, "steps_per_second": speed,
         "obs_bytes": rollout.obs[0, 0].nbytes, "record_bytes": worlds.state.dtype.itemsize,
         "parameters": sum(parameter.numel() for parameter in state.policy.parameters()),
-        "precision": options.precision, "compiled": options.compile, "memory_bytes": memory,
+        "precision": options.precision, "bf16_obs": options.bf16_obs, "compiled": config.compile,
+        "memory_bytes": memory,
     }  # fmt: skip
 
 
@@ -373,32 +404,42 @@ def _learn_cartpole(options: Options) -> tuple[float, int, float]:
     return time.perf_counter() - started, state.global_step, value
 
 
-def draw(document: dict[str, Any], out: Path) -> None:
-    """Agent-steps a second over the number of worlds, a panel a world."""
+def kind(figure: dict[str, Any]) -> str:
+    """What a line of the picture is of."""
+    words = [figure["tier"]]
+    if figure["epochs"]:
+        words.append(f"{figure['epochs']} pass{'es' if figure['epochs'] > 1 else ''}")
+        words += [figure["precision"]] if figure["precision"] != "tf32" else []
+        words += ["observations too"] if figure["bf16_obs"] else []
+        words += ["compiled"] if figure["compiled"] else []
+    return ", ".join(words)
+
+
+def draw(figures: list[dict[str, Any]], out: Path) -> None:
+    """Agent-steps per second over the number of worlds, a panel per world."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    figures = document["figures"]
     names = list(dict.fromkeys(figure["world"] for figure in figures))
-    tiers = list(dict.fromkeys((figure["tier"], figure["epochs"]) for figure in figures))
+    kinds = list(dict.fromkeys(map(kind, figures)))
+    made = {name: dict.fromkeys(figure[name] for figure in figures) for name in ("device", "commit")}
     picture = Figure(figsize=(4.2 * len(names), 4.0), layout="constrained")
     axes = picture.subplots(1, len(names), squeeze=False)[0]
     lines = {}
     for ax, name in zip(axes, names, strict=True):
-        for number, tier in enumerate(tiers):
-            mine = [one for one in figures if one["world"] == name and (one["tier"], one["epochs"]) == tier]
+        for number, which in enumerate(kinds):
+            mine = [one for one in figures if one["world"] == name and kind(one) == which]
             points = sorted((one["worlds"], one["steps_per_second"]) for one in mine)
             if points:
-                lines[tier] = ax.loglog(*zip(*points, strict=True), marker="o", color=f"C{number}")[0]
+                lines[which] = ax.loglog(*zip(*points, strict=True), marker="o", color=f"C{number}")[0]
         ax.set(title=name, xlabel="worlds")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(EngFormatter(sep=""))
             axis.set_minor_formatter(EngFormatter(sep="") if _within_a_decade(ax, axis) else "")
         ax.grid(alpha=0.3, which="both")
-    axes[0].set_ylabel("agent-steps a second")
-    labels = [tier if not epochs else f"{tier}, {epochs} pass{'es' if epochs > 1 else ''}" for tier, epochs in lines]
-    picture.legend(list(lines.values()), labels, loc="outside lower center", ncols=len(labels), fontsize=9)
-    picture.suptitle(f"{document['machine']['device']}, commit {document['machine']['commit']}", fontsize=9)
+    axes[0].set_ylabel("agent-steps per second")
+    picture.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=5, fontsize=9)
+    picture.suptitle(f"{', '.join(made['device'])}; commits {', '.join(made['commit'])}", fontsize=9)
     picture.savefig(out, dpi=120)
     print(f"drawn into {out}")
 
