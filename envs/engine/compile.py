@@ -1,9 +1,9 @@
 """One driver module a world: the loops round its rules, written as source, compiled by numba and cached on disk.
 
 numba's own cache serves old code after a rule in another file was edited. So the driver lies in a folder named by a
-hash of everything that is compiled into it: the bytecode of each rule that the world reaches, the constants they
-read, the record types, the engine's template, how it compiles, and the versions. An edited rule is a new folder, hence
-a miss; nothing else is.
+hash of everything that is compiled into it: the module and the bytecode of each rule that the world reaches, the
+constants they read, the record types, the engine's template, how it compiles, and the versions. An edited rule is a
+new folder, hence a miss; nothing else is.
 """
 
 import dis
@@ -196,6 +196,7 @@ def _module_pieces(module: ModuleType, seen: set[Any], names: tuple[str, ...]) -
 
 
 def _function_pieces(function: FunctionType, seen: set[Any]) -> Iterator[bytes]:
+    yield function.__module__.encode()  # what numba keeps on disk imports it
     yield from _code_pieces(function.__code__)
     yield repr(function.__defaults__).encode()
     names = tuple(sorted(_names(function.__code__)))

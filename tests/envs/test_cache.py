@@ -61,6 +61,15 @@ def test_a_second_process_hits_and_an_edited_callee_misses(tmp_path: Path) -> No
     assert run(tmp_path, cache)[0] == "2.5 1 0"
 
 
+def test_rules_in_a_file_by_another_name_are_found(tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(WORLD)
+    (tmp_path / "helper.py").write_text(HELPER.replace("REWARD", "2.5"))
+    assert run(tmp_path, tmp_path / "cache")[0] == "2.5 0 1"
+    (tmp_path / "helper.py").rename(tmp_path / "aid.py")
+    (tmp_path / "tiny.py").write_text(WORLD.replace("from helper", "from aid"))
+    assert run(tmp_path, tmp_path / "cache")[0] == "2.5 0 1"
+
+
 def test_a_cache_that_cannot_be_written_is_said_and_play_goes_on(tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(WORLD)
     (tmp_path / "helper.py").write_text(HELPER.replace("REWARD", "2.5"))
