@@ -104,6 +104,7 @@ def _line(error: Exception) -> str:
 
 def average_gradients(grad: Tensor, count: float | Tensor) -> None:
     """The mean over all ranks, in place, each weighted by how many samples its own is the mean of; one all-reduce.
+    Zeros where there are none.
 
     Args:
         grad: `[P]`, all gradients laid flat; whatever it is where `count` is 0.
@@ -115,7 +116,7 @@ def average_gradients(grad: Tensor, count: float | Tensor) -> None:
     weighted = torch.cat([torch.where(number > 0, grad * number, 0), number])
     with _told():
         dist.all_reduce(weighted)
-    torch.div(weighted[:-1], weighted[-1], out=grad)
+    torch.div(weighted[:-1], weighted[-1].clamp(min=1), out=grad)
 
 
 CACHED = 1 << 15

@@ -14,8 +14,8 @@ says what V is (Sutton and Barto, "Reinforcement learning", 2018, chapter 6):
     expected_sarsa  sum_b share of b in s' * Q(s', b)        expected SARSA (van Seijen et al., 2009)
 
 Several rows may meet the same pair (s, a) in one step: the k of them move its value as far as k textbook updates
-towards the mean of their targets would, 1 - (1 - rate)^k of the way. The result does not depend on the order of the
-rows.
+towards the mean of their targets would, 1 - (1 - rate_1) ... (1 - rate_k) of the way. The result does not depend on the
+order of the rows.
 """
 
 import math
@@ -208,10 +208,24 @@ def _update_batch(policy: TablePolicy, rollout: Rollout, config: Config, drawn: 
     errors = (rollout.rewards[0] + config.gamma * next_values - values).masked_fill(~valid, 0)
     hits = _total(policy.scratch, pairs, valid.float())
     mean_errors = _total(policy.scratch, pairs, errors) / hits.clamp(min=1)
-    counts[pairs] = visited = counts[pairs] + hits.long()
-    rates = config.learning_rate / visited.clamp(min=1) ** config.rate_decay
-    tables[pairs] = values + (1 - (1 - rates) ** hits) * mean_errors
+    before = counts[pairs]
+    counts[pairs] = before + hits.long()
+    if config.rate_decay:
+        rates = config.learning_rate / (before + _places(pairs, valid)) ** config.rate_decay
+        left = _total(policy.scratch, pairs, torch.log1p(-rates).masked_fill(~valid, 0)).exp()
+    else:
+        left = (1 - config.learning_rate) ** hits
+    tables[pairs] = values + (1 - left) * mean_errors
     return float(errors.abs().sum())
+
+
+def _places(pairs: Tensor, valid: Tensor) -> Tensor:
+    """For each valid row its place, from 1, among the valid rows of the same pair; int64 `[N]`."""
+    pairs = torch.where(valid, pairs, -1)
+    order = pairs.argsort(stable=True)
+    ordered = pairs[order]
+    numbers = torch.arange(1, len(pairs) + 1, device=pairs.device)
+    return torch.empty_like(pairs).scatter_(0, order, numbers - torch.searchsorted(ordered, ordered))
 
 
 def _next_values(policy: TablePolicy, rollout: Rollout, target: str, drawn: Tensor | None) -> Tensor:

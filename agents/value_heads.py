@@ -73,10 +73,11 @@ class Categorical(nn.Module):
         return outputs.softmax(dim=-1) @ self.returns
 
     def compare(self, outputs: Tensor, ahead: Tensor, rewards: Tensor, discounts: Tensor) -> Compared:
-        """Cross-entropies with the promised distribution as errors; see `Mean.compare`."""
+        """KL divergences from the promised distribution as errors, as in Rainbow (Hessel et al., arXiv 1710.02298): 0
+        where it is met, however broad it is; see `Mean.compare`."""
         promised = self.project(ahead.softmax(dim=-1), rewards, discounts)
         logs = outputs.log_softmax(dim=-1)
-        return Compared(logs.exp() - promised, -(promised * logs).sum(dim=-1))
+        return Compared(logs.exp() - promised, (promised.xlogy(promised) - promised * logs).sum(dim=-1))
 
     def losses(self, errors: Tensor) -> Tensor:
         """The errors themselves."""

@@ -101,6 +101,19 @@ def check_envs(envs: Any) -> None:
         raise ValueError("a league needs a world of two teams that says who won, such as quintet/Duel-v0")
 
 
+def check_teams(envs: Any, config: Config) -> None:
+    """Rows that are a team must be of one side, as opponents play whole sides.
+
+    Raises:
+        ValueError: they aren't.
+    """
+    side = int(envs.num_seats) // 2
+    if side % config.team_size:
+        seats = "1 seat" if side == 1 else f"{side} seats"
+        fits = "1" if side == 1 else f"{side}, or 1"
+        raise ValueError(f"team_size = {config.team_size} does not divide the {seats} of a side; use {fits}")
+
+
 class TrainState:
     """Everything that training changes.
 
@@ -111,6 +124,7 @@ class TrainState:
 
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         check_envs(envs)
+        check_teams(envs, config)
         at(config, envs, 0)
         self.num_seats = int(envs.num_seats)
         self.ppo = ppo.TrainState(envs, config, device)

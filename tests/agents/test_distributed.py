@@ -84,6 +84,13 @@ def watched(config: ppo.Config, envs: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def nothing_to_learn_from() -> Tensor:
+    """The gradient of which no rank has a sample."""
+    grad = torch.full((3,), torch.nan)
+    distributed.average_gradients(grad, 0)
+    return grad
+
+
 def refused(make: Any) -> str:
     """How `together` or `from_first` end here."""
     try:
@@ -116,6 +123,7 @@ def program(folder: Path) -> None:
         "norm": norm.state_dict(),
         "gradients": {name: gradient(part_of(joined_batch(one), rank), one) for name, one in KINDS.items()},
         "one has none": gradient(joined_batch(CONFIG).select(torch.arange(16 * rank)), CONFIG),
+        "nobody has": nothing_to_learn_from(),
         "run": watched(CONFIG, Drift(4)),
         "uneven": watched(replace(CONFIG, num_steps=9, num_minibatches=3), scripted(rank)),
         "numbers": (distributed.total(rank + 3), distributed.least(rank + 3), distributed.most(rank + 3)),
@@ -210,6 +218,7 @@ def test_gradients_are_those_of_one_process_on_the_joined_batch(found: dict, kin
 
 def test_a_rank_with_nothing_to_learn_from_adds_nothing(found: dict) -> None:
     assert close(found[0]["one has none"], gradient(joined_batch(CONFIG), CONFIG), rtol=1e-4, atol=1e-7)
+    assert found[0]["nobody has"].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["run", "uneven"])

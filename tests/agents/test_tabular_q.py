@@ -103,6 +103,22 @@ def test_rate_decays_with_visits():
         assert policy.table[0, 0].item() == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_many_rows_of_a_pair_move_it_as_far_as_so_many_of_one_world(rate, decay):
+    """Of one target, over three steps, beside rows of another pair and rows that don't count."""
+    config = Config(learning_rate=rate, rate_decay=decay, gamma=1.0)
+    many, one = (filled(config, [[8.0, 8.0]] * 4) for _ in range(2))
+    hit, other = (0, 0, 1.0, 1, True, False), (2, 1, 3.0, 1, True, False)
+    for count in (1, 5, 2):
+        rows = [hit, other] * count + [hit]
+        update(many, transitions(rows, valid=torch.tensor([[True] * 2 * count + [False]])), config)
+        for row in (hit, other) * count:
+            tabular_q._update_one(one, transitions([row]), config)
+    assert torch.equal(many.visits, one.visits)
+    torch.testing.assert_close(many.table, one.table, rtol=1e-5, atol=1e-5)
+
+
 def test_one_world_is_the_textbook():
     """The form for one world and the one for many agree on every single transition."""
     config, rng = Config(learning_rate=0.7, rate_decay=0.3), np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Distributions of returns: projections by hand, and losses whose minimum is the known distribution."""
 
+import math
 from typing import Any
 
 import pytest
@@ -36,6 +37,15 @@ def test_a_projection_keeps_the_mean_and_the_mass() -> None:
     assert torch.allclose(projected @ head.returns, rewards + discounts * (probabilities @ head.returns), atol=1e-4)
     still = head.project(probabilities, torch.zeros(100), torch.ones(100))
     assert torch.allclose(still, probabilities, atol=1e-5)
+
+
+def test_what_is_predicted_exactly_has_no_error_however_broad_it_is() -> None:
+    head = Categorical(51, -10, 10)
+    logits = torch.stack([torch.zeros(51), torch.linspace(-3, 3, 51)])
+    errors = head.compare(logits, logits, torch.zeros(2), torch.ones(2)).errors
+    torch.testing.assert_close(errors, torch.zeros(2), rtol=0, atol=1e-5)
+    halves = head.compare(torch.zeros(1, 51), torch.zeros(1, 51), torch.tensor([3.0]), torch.tensor([0.0])).errors
+    assert halves.item() == pytest.approx(math.log(51) - 2 * 0.5 * math.log(2), abs=1e-4)  # 3 is between 2.8 and 3.2
 
 
 def test_the_least_loss_is_at_the_promised_distribution() -> None:

@@ -155,6 +155,8 @@ def test_horizon_and_knobs_turn_while_it_trains() -> None:
         ("league quintet/Duel-v0 --knobs luck=1", "no param 'luck'"),
         ("league quintet/CartPole-v1", "two teams that says who won"),
         ("league quintet/Duel-v0 --past-share 1", "below 1, got 1"),
+        ("league quintet/Duel-v0 --team-size 2", "team_size = 2 does not divide the 1 seat of a side; use 1"),
+        ("league quintet/Arena-v0 --team-size 10", "does not divide the 5 seats of a side; use 5, or 1"),
         ("league quintet/Duel-v0 --opponent-rule best", "one of quality, pfsp, uniform"),
         ("league quintet/Duel-v0 --pool-size 0", "pool_size must be at least 1"),
     ],
@@ -165,10 +167,10 @@ def test_bad_input_is_told_in_a_line(line: str, said: str, capsys: pytest.Captur
     assert selfplay.SEATS == "all" and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("size", ["tiny", "small", "medium", "large"])
+@pytest.mark.parametrize("size", ["tiny", "small", "medium", "large", "gpu"])
 def test_every_size_of_a_recurrent_policy_is_a_preset(size, tmp_path):
     words = f"league quintet/Duel-v0 --preset {size} --num-envs 4 --num-steps 16 --total-timesteps 64 --rate-every 0"
     small = "--num-minibatches 1 --eval-episodes 0 --device cpu --runs-dir"
-    if size in ("medium", "large"):
+    if size in ("medium", "large", "gpu"):
         small = f"--memory-size 8 --hidden-sizes 8 --entity-size 8 --precision float32 {small}"
     assert main([*words.split(), *small.split(), str(tmp_path)]) == 0
