@@ -137,8 +137,9 @@ class HalvedCollector:
 
 def alternate(plays: list[Iterator[None]]) -> None:
     """Goes on with each in turn until all have ended."""
+    ended = object()
     while plays:
-        plays = [play for play in plays if next(play, plays) is None]
+        plays = [play for play in plays if next(play, ended) is not ended]
 
 
 def make_collector(envs: Any, device: str | torch.device = "cpu", seed: int = 0, fixed: bool | None = None) -> Any:

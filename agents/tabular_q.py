@@ -90,7 +90,6 @@ class TrainState:
 
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config).to(device)
-        self.optimizer = None
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.next_actions = torch.zeros(envs.num_envs, dtype=torch.int64, device=device)

@@ -1,12 +1,12 @@
 """The algorithms by name, and their presets: settings that are known to do well, by id."""
 
 import fnmatch
-import importlib.util
+import importlib
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import InputError, check_known
+from experiments.errors import check_known
 
 ALGORITHMS = {
     "q": ("agents.tabular_q", "Q-learning or SARSA with a table: Discrete observations and actions"),
@@ -27,14 +27,7 @@ def load_algorithm(name: str) -> Any:
         InputError: no such algorithm, with the nearest that there is.
     """
     check_known("algorithm", name, ALGORITHMS)
-    path, _ = ALGORITHMS[name]
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        here = [other for other in ALGORITHMS if importlib.util.find_spec(ALGORITHMS[other][0])]
-        raise InputError(f"{name} is not in this version yet; there are: {', '.join(here)}") from None
+    return importlib.import_module(ALGORITHMS[name][0])
 
 
 def preset(algorithm: str, env_id: str, env_options: dict[str, Any] | None = None) -> dict[str, Any]:

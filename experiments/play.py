@@ -112,7 +112,7 @@ def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
     choice, run = _match(options, given)
     if not choice.is_world:
         raise InputError(f"a person can only play Quintet's worlds, and {choice.id} is none; `quintet envs` lists them")
-    together, others = run is not None or options.versus is not None, None
+    together = run is not None or options.versus is not None
     num_seats = make_world(choice).world.num_seats
     if not 0 <= options.seat < num_seats:
         raise InputError(f"--seat {options.seat}: {choice.id} has seats 0 to {num_seats - 1}")

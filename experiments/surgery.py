@@ -69,9 +69,11 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """`quintet surgery ...`; returns the exit code."""
-    if not argv or argv[0].startswith("-"):
+    if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
-        return 0 if not argv or argv[0] in ("-h", "--help") else _first(argv[0])
+        return 0
+    if argv[0].startswith("-"):
+        raise InputError(f"the run comes first: quintet surgery RUN ..., got {argv[0]}")
     options, run, before, after = parse(argv)
     if not math.isfinite(options.new_choices):
         raise InputError(f"--new-choices must be a finite number, got {options.new_choices}")
@@ -83,10 +85,6 @@ def main(argv: list[str]) -> int:
         )
     operate(run, path, before, after, saved, options)
     return 0
-
-
-def _first(word: str) -> int:
-    raise InputError(f"the run comes first: quintet surgery RUN ..., got {word}")
 
 
 def parse(argv: list[str]) -> tuple[Options, Path, runs.RunConfig, runs.RunConfig]:

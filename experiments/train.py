@@ -121,7 +121,7 @@ def _environments(run_config: runs.RunConfig, config: Any) -> Any:
     try:
         _check(module, envs)
     except ValueError as error:
-        fitting = ", ".join(name for name in ALGORITHMS if _fits(name, envs)) or "none of this version's"
+        fitting = ", ".join(name for name in ALGORITHMS if _fits(name, envs)) or "none"
         raise InputError(f"{run_config.env_id}: {error}\nalgorithms that fit: {fitting}") from error
     return envs
 

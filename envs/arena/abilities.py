@@ -21,13 +21,18 @@ def ability_of(state, seat, number):
 
 
 @rule
+def can_act(state, params, seat):
+    """Whether a hero lives, is not stunned and has no spell under way."""
+    unit = unit_of(params, seat)
+    return state.health[unit] > 0 and state.stun[unit] == 0 and state.spell[seat] < 0
+
+
+@rule
 def can_cast(state, params, seat, number):
     """Whether an ability is learnt, paid for and ready, and nothing keeps its owner from casting."""
-    unit = unit_of(params, seat)
     ability = ability_of(state, seat, number)
     ready = state.rank[seat, number] > 0 and state.cooldown[seat, number] == 0
-    free = state.health[unit] > 0 and state.stun[unit] == 0 and state.spell[seat] < 0
-    return ready and free and state.mana[seat] >= params.ability_mana[ability]
+    return ready and can_act(state, params, seat) and state.mana[seat] >= params.ability_mana[ability]
 
 
 @rule

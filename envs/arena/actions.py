@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.arena import data
-from envs.arena.abilities import ability_of, can_aim, can_cast
+from envs.arena.abilities import ability_of, can_act, can_aim, can_cast
 from envs.arena.economy import at_shop, can_buy, can_learn
 from envs.arena.movement import SLOWED, UNIT_X, UNIT_Y
 from envs.arena.state import (
@@ -152,13 +152,6 @@ def keep_nearest(state, seat, unit, first, count):
         i -= 1
     state.near[seat, i] = d2
     state.row[seat, first + i] = np.int32(unit)
-
-
-@rule
-def can_act(state, params, seat):
-    """Whether a hero lives, is not stunned and has no spell under way."""
-    unit = unit_of(params, seat)
-    return state.health[unit] > 0 and state.stun[unit] == 0 and state.spell[seat] < 0
 
 
 @rule

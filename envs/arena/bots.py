@@ -10,7 +10,8 @@ bots_fight.py, how they farm and push in bots_lane.py.
 import numpy as np
 
 from envs.arena import data
-from envs.arena.actions import can_act, can_attack, can_recall, can_ward
+from envs.arena.abilities import can_act
+from envs.arena.actions import can_attack, can_recall, can_ward
 from envs.arena.bots_fight import chosen_enemy, fight, is_lethal, mend, self_help
 from envs.arena.bots_lane import GROUP_TICK, MINUTE, advance, farm, plan
 from envs.arena.bots_senses import (
@@ -61,14 +62,12 @@ def think(state, params, tables, index):
         return
     if level == EASY:
         think_easy(state, params, tables, index)
-    elif (
+    elif not (
         survive(state, params, tables, index, level)
         or fight(state, params, tables, index, level)
         or (level == HARD and errand(state, params, tables, index))
         or farm(state, params, tables, index, level)
     ):
-        return
-    else:
         advance(state, params, tables, index, level)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.arena import data
-from envs.arena.abilities import claimant, wound
+from envs.arena.abilities import claimant, face, wound
 from envs.arena.economy import at_shop, earn
 from envs.arena.state import ATTACK, BEASTS_A_CAMP, GROUP
 from envs.arena.units import distance2, first_unit, is_structure, is_wild, pick, seat_of, unit_of
@@ -230,11 +230,7 @@ def attack(state, params, index):
 @rule
 def turn_to_strike(state, params, seat, unit, target):
     """An attacking hero faces its target; one who attacks a hero provokes towers and creeps."""
-    dx, dy = state.x[target] - state.x[unit], state.y[target] - state.y[unit]
-    length = sqrt(dx * dx + dy * dy)
-    if length > real(0):
-        state.facing_x[seat] = dx / length
-        state.facing_y[seat] = dy / length
+    face(state, seat, unit, target)
     if params.slot_kind[target] == HERO:
         state.provoked[seat] = np.int32(PROVOKED_TICKS)
 

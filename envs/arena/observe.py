@@ -22,6 +22,12 @@ from envs.arena.state import (
     HOME_ROWS,
     HOSTILE_ROWS,
     LOOK,
+    LOOK_HEALTH,
+    LOOK_HERO,
+    LOOK_LEVEL,
+    LOOK_MANA,
+    LOOK_POINTS,
+    LOOK_STUN,
     NUM_DIRECTIONS,
     NUM_ITEMS,
     OWN_ROWS,
@@ -37,7 +43,7 @@ from envs.engine import ObsField, real, rule, sqrt
 HERO, NUM_HEROES, NUM_ABILITIES, MAX_LEVEL = data.HERO, len(data.HEROES), data.NUM_ABILITIES, data.MAX_LEVEL
 BARRACKS, BOSS, BEAST, WARD, RANGED = data.BARRACKS, data.BOSS, data.BEAST, data.WARD, data.RANGED
 TOWER_1 = data.TOWER_1
-CELL, HEALTH, MANA, DAMAGE = real(1 / 16), real(1 / 1000), real(1 / 500), real(1 / 100)
+CELL, HEALTH, DAMAGE = real(1 / 16), real(1 / 1000), real(1 / 100)
 TICK, GOLD, SECONDS_30 = real(1 / 50), real(1 / 1000), real(1 / 150)
 TENTH, SIXTH, HALF, QUARTER = real(1 / 10), real(1 / 6), real(1 / 2), real(1 / 4)
 ARMOR, SHIELD, LAST_HITS, LEVEL = real(1 / 20), real(1 / 200), real(1 / 50), real(1 / data.MAX_LEVEL)
@@ -217,20 +223,20 @@ def describe_hero(state, params, index):
     unit = unit_of(params, index)
     hero = state.hero[index]
     look = state.look
-    look[index, 0] = health_share(state, unit)
-    look[index, 1] = real(state.health[unit]) * HEALTH
-    look[index, 2] = real(state.mana[index]) / real(max(state.max_mana[index], 1))
-    look[index, 3] = real(state.level[index]) * LEVEL
+    look[index, LOOK_HEALTH] = health_share(state, unit)
+    look[index, LOOK_POINTS] = real(state.health[unit]) * HEALTH
+    look[index, LOOK_MANA] = real(state.mana[index]) / real(max(state.max_mana[index], 1))
+    look[index, LOOK_LEVEL] = real(state.level[index]) * LEVEL
     look[index, 4] = real(state.damage[unit]) * DAMAGE
     look[index, 5] = state.reach[unit] * SIXTH
     look[index, 6] = state.speed[unit]
     look[index, 7] = real(state.armor[unit]) * ARMOR
-    look[index, 8] = real(state.stun[unit]) * TENTH
+    look[index, LOOK_STUN] = real(state.stun[unit]) * TENTH
     look[index, 9] = real(state.slow[unit]) * TENTH
     look[index, 10] = real(state.shield[unit]) * SHIELD
     look[index, 11] = flag(state.spell[index] >= 0 or state.recall[index] > 0)
     for row in range(NUM_HEROES):
-        look[index, 12 + row] = flag(row == hero)
+        look[index, LOOK_HERO + row] = flag(row == hero)
     if state.health[unit] > 0 and sees(state, 1 - team_of(params, index), unit):
         state.known_tick[index] = state.tick
         state.known_x[index] = state.x[unit]

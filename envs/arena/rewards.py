@@ -5,7 +5,22 @@ all but the win decay with the game's time; the enemies' mean is taken away; and
 reward with its team's mean, r = (1 - tau) * own + tau * mean.
 """
 
-from envs.arena.state import CORE, GOLD, HEALTH, MANA, SPENT, STRUCTURES, WIN, XP
+from envs.arena.state import (
+    ASSIST,
+    BOSS_TERM,
+    CORE,
+    DEATH,
+    DENY,
+    GOLD,
+    HEALTH,
+    KILL,
+    LAST_HIT,
+    MANA,
+    SPENT,
+    STRUCTURES,
+    WIN,
+    XP,
+)  # fmt: skip
 from envs.arena.units import first_unit, team_of, unit_of
 from envs.engine import real, rule
 
@@ -114,21 +129,21 @@ def weigh(state, params, index):
     """A hero's terms, in the order of `TERMS`, times their weights; all but the win decayed."""
     terms = state.terms
     rest = (
-        params.reward_ancient * terms[index, 1]
-        + params.reward_structures * terms[index, 2]
-        + params.reward_kill * terms[index, 3]
-        + params.reward_assist * terms[index, 4]
-        + params.reward_death * terms[index, 5]
-        + params.reward_last_hit * terms[index, 6]
-        + params.reward_deny * terms[index, 7]
-        + params.reward_gold * terms[index, 8]
-        + params.reward_gold_spent * terms[index, 9]
-        + params.reward_xp * terms[index, 10]
-        + params.reward_health * terms[index, 11]
-        + params.reward_mana * terms[index, 12]
-        + params.reward_boss * terms[index, 13]
+        params.reward_ancient * terms[index, CORE]
+        + params.reward_structures * terms[index, STRUCTURES]
+        + params.reward_kill * terms[index, KILL]
+        + params.reward_assist * terms[index, ASSIST]
+        + params.reward_death * terms[index, DEATH]
+        + params.reward_last_hit * terms[index, LAST_HIT]
+        + params.reward_deny * terms[index, DENY]
+        + params.reward_gold * terms[index, GOLD]
+        + params.reward_gold_spent * terms[index, SPENT]
+        + params.reward_xp * terms[index, XP]
+        + params.reward_health * terms[index, HEALTH]
+        + params.reward_mana * terms[index, MANA]
+        + params.reward_boss * terms[index, BOSS_TERM]
     )
-    state.own[index] = params.reward_win * terms[index, 0] + rest * state.fade
+    state.own[index] = params.reward_win * terms[index, WIN] + rest * state.fade
 
 
 @rule

@@ -41,12 +41,6 @@ def first_unit(params, faction):
 
 
 @rule
-def num_units(params, faction):
-    """Slots of a faction."""
-    return params.team_units if faction < 2 else params.half_units
-
-
-@rule
 def sign_of(faction):
     """+1 or -1: what turns a faction's frame into the world's, and back."""
     return real(1) if faction & 1 == 0 else real(-1)

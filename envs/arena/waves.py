@@ -9,7 +9,7 @@ from envs.arena.state import WARD as PLACE_WARD
 from envs.arena.units import first_unit, flow_at, is_creep, raise_unit, sign_of, team_of, unit_of
 from envs.engine import real, rule
 
-BARRACKS, BEAST, BOSS, WARD_KIND = data.BARRACKS, data.BEAST, data.BOSS, data.WARD
+BARRACKS, BEAST, BOSS = data.BARRACKS, data.BEAST, data.BOSS
 WAVE_SIZE = CREEPS_A_LANE // 2
 GROWN = 150
 """Per cent of a creep's strength on a lane whose enemy barracks has fallen."""

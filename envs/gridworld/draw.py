@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from envs.engine.colors import BLUE, INK, RED, WHITE, mix
 from envs.gridworld import rules
 from envs.gridworld.levels import Level
 
 if TYPE_CHECKING:
     from envs.engine.canvas import Canvas
 
-Color = tuple[int, int, int]
-
 BLOCK, BLOCK_TOP, SEAM = (74, 79, 91), (92, 98, 112), (218, 214, 204)
 FLOOR, ICE, GLINT, GRASS, EARTH = (244, 241, 233), (212, 231, 243), (240, 248, 253), (220, 235, 213), (150, 92, 72)
 ABYSS, RIM, DEPTH = (38, 42, 56), (150, 184, 208), (104, 60, 48)
-BLUE, WHITE, INK, MUTED = (62, 116, 186), (255, 255, 255), (43, 45, 51), (148, 150, 156)
-GREEN, RED, GOLD, WOOD = (84, 150, 88), (200, 76, 76), (222, 172, 52), (158, 110, 66)
+FLAG, BRASS, WOOD, FAINT = (84, 150, 88), (222, 172, 52), (158, 110, 66), (148, 150, 156)
 LOOKS = {rules.LEFT: (-1, 0), rules.DOWN: (0, 1), rules.RIGHT: (1, 0), rules.UP: (0, -1)}
 LONGEST_SIDE, BAR = 640, 32
 
@@ -42,7 +40,7 @@ def draw(canvas: "Canvas", state: Any, params: Any, tables: Any) -> None:
     _trail(canvas, state, width)
     _agent(canvas, state, params, tables)
     key = "   has the key" if state.has_key else ""
-    canvas.caption(f"step {int(state.tick)}   return {float(state.returns[0]):.4g}{key}", MUTED)
+    canvas.caption(f"step {int(state.tick)}   return {float(state.returns[0]):.4g}{key}", FAINT)
 
 
 def _ground(canvas: "Canvas", kind: int, slippery: int, x: int, y: int) -> None:
@@ -63,10 +61,10 @@ def _ground(canvas: "Canvas", kind: int, slippery: int, x: int, y: int) -> None:
 def _thing(canvas: "Canvas", kind: int, has_key: bool, x: int, y: int) -> None:
     """What lies on a tile, in the cell whose upper left corner is (x, y)."""
     if kind == rules.START:
-        canvas.circle((x + 0.5, y + 0.5), 0.3, MUTED, width=0.04)
+        canvas.circle((x + 0.5, y + 0.5), 0.3, FAINT, width=0.04)
     elif kind == rules.GOAL:
         canvas.line((x + 0.34, y + 0.84), (x + 0.34, y + 0.18), INK, 0.06)
-        canvas.polygon([(x + 0.36, y + 0.16), (x + 0.8, y + 0.33), (x + 0.36, y + 0.5)], GREEN)
+        canvas.polygon([(x + 0.36, y + 0.16), (x + 0.8, y + 0.33), (x + 0.36, y + 0.5)], FLAG)
     elif kind == rules.HOLE:
         canvas.circle((x + 0.5, y + 0.5), 0.38, RIM)
         canvas.circle((x + 0.5, y + 0.53), 0.33, ABYSS)
@@ -79,14 +77,14 @@ def _thing(canvas: "Canvas", kind: int, has_key: bool, x: int, y: int) -> None:
     elif kind == rules.DOOR:
         canvas.rectangle((x + 0.1, y + 0.04), (x + 0.9, y + 0.96), WOOD, radius=0.06, width=0.08 if has_key else 0)
         if not has_key:
-            canvas.circle((x + 0.74, y + 0.52), 0.07, GOLD)
+            canvas.circle((x + 0.74, y + 0.52), 0.07, BRASS)
 
 
 def _key(canvas: "Canvas", x: float, y: float, size: float) -> None:
-    canvas.circle((x - 0.16 * size, y), 0.14 * size, GOLD, width=0.07 * size)
-    canvas.line((x - 0.04 * size, y), (x + 0.3 * size, y), GOLD, 0.07 * size)
+    canvas.circle((x - 0.16 * size, y), 0.14 * size, BRASS, width=0.07 * size)
+    canvas.line((x - 0.04 * size, y), (x + 0.3 * size, y), BRASS, 0.07 * size)
     for tooth in (0.18, 0.29):
-        canvas.line((x + tooth * size, y), (x + tooth * size, y + 0.13 * size), GOLD, 0.06 * size)
+        canvas.line((x + tooth * size, y), (x + tooth * size, y + 0.13 * size), BRASS, 0.06 * size)
 
 
 def _trail(canvas: "Canvas", state: Any, width: int) -> None:
@@ -94,16 +92,11 @@ def _trail(canvas: "Canvas", state: Any, width: int) -> None:
     tick = int(state.tick)
     for age in range(min(rules.TRAIL, tick) - 1, 0, -1):
         cell, fade = int(state.trail[(tick - age) % rules.TRAIL]), age / rules.TRAIL
-        color = (_blend(BLUE[0], FLOOR[0], fade), _blend(BLUE[1], FLOOR[1], fade), _blend(BLUE[2], FLOOR[2], fade))
-        canvas.circle((cell % width + 0.5, cell // width + 0.5), 0.12 - 0.05 * fade, color)
+        canvas.circle((cell % width + 0.5, cell // width + 0.5), 0.12 - 0.05 * fade, mix(BLUE, FLOOR, fade))
     if state.fell >= 0:
         x, y = int(state.fell) % width + 0.5, int(state.fell) // width + 0.5
         for slant in (-1, 1):
             canvas.line((x - 0.28, y - 0.28 * slant), (x + 0.28, y + 0.28 * slant), RED, 0.1)
-
-
-def _blend(near: int, far: int, share: float) -> int:
-    return round(near + (far - near) * share)
 
 
 def _agent(canvas: "Canvas", state: Any, params: Any, tables: Any) -> None:

@@ -90,14 +90,13 @@ def load_level(source: str | Path) -> Level:
     source = str(source)
     if "\n" in source:
         return parse_level(source)
-    source = str(source)
     if source in level_names():
-        return parse_level((FOLDER / f"{source}.txt").read_text(), str(source))
+        return parse_level((FOLDER / f"{source}.txt").read_text(), source)
     if Path(source).is_file():
-        return parse_level(Path(source).read_text(), str(source))
+        return parse_level(Path(source).read_text(), source)
     names = level_names()
     raise ValueError(
-        f"no level {str(source)!r}{did_you_mean(str(source), names)}; there are {', '.join(names)}; "
+        f"no level {source!r}{did_you_mean(source, names)}; there are {', '.join(names)}; "
         "or give a path to a text file, or a string of several lines"
     )
 
