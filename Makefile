@@ -33,7 +33,7 @@ test-slow: setup
 	$(PYTEST) -n 2 -m slow
 
 test-gpu:
-	$(PYTHON) -m pytest -m gpu tests
+	$(PYTHON) -m pytest -m gpu tests/envs/test_cuda.py tests/agents/test_graphs_gpu.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents import checks, schedules
+from agents import checks, horizon, schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
@@ -227,11 +227,9 @@ class Critics(nn.Module):
         return trace.output.squeeze(-1), slopes
 
 
-def make_policy(
-    observation_space: spaces.Space, action_space: spaces.Space, config: Config, action_layout: Any = None
-) -> Policy:
-    """An untrained policy. `action_layout` is not needed: a Box has no masks."""
-    return Policy(observation_space, action_space, config)
+def make_policy(envs: Any, config: Config) -> Policy:
+    """An untrained policy for the spaces of envs."""
+    return Policy(envs.single_observation_space, envs.single_action_space, config)
 
 
 class TrainState:
@@ -240,7 +238,7 @@ class TrainState:
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config)
+            self.policy = make_policy(envs, config)
             self.critics = Critics(envs.single_observation_space, len(self.policy.half_range), config)
         self.policy.to(device)
         self.critics.to(device)
@@ -330,6 +328,7 @@ def collect(state: TrainState, config: Config) -> None:
         return *policy.act(obs, mask, memory, starts, generator=generator), {}
 
     choose = explore if state.global_step < config.learning_starts else act
+    horizon.check(state.collector, state.rollout)
     fixed = state.collector.fixed
     state.graphs.run(choose.__name__, lambda: state.collector.collect(choose, state.rollout), fixed=fixed)
     state.global_step += state.replay.add(state.rollout)

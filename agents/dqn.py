@@ -19,7 +19,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents import checks, schedules
+from agents import checks, horizon, schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
@@ -225,11 +225,9 @@ def masked(values: Tensor, mask: Tensor | None) -> Tensor:
     return values if mask is None else values.masked_fill(~mask, -torch.inf)
 
 
-def make_policy(
-    observation_space: spaces.Space, action_space: spaces.Space, config: Config, action_layout: Any = None
-) -> Policy:
-    """An untrained policy. `action_layout` is not needed: a Discrete action has one part."""
-    return Policy(observation_space, action_space, config)
+def make_policy(envs: Any, config: Config) -> Policy:
+    """An untrained policy for the spaces of envs."""
+    return Policy(envs.single_observation_space, envs.single_action_space, config)
 
 
 class TrainState:
@@ -238,7 +236,7 @@ class TrainState:
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config)
+            self.policy = make_policy(envs, config)
             space = Encoder(envs.single_observation_space).space
             self.novelty = Novelty(space, envs.num_envs, config.gamma, device=device) if config.rnd_coef else None
         self.policy.to(device)
@@ -326,6 +324,7 @@ def collect(state: TrainState, config: Config) -> None:
     def act(obs: Tensor, mask: Tensor | None, memory: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, dict]:
         return *policy.act(obs, mask, memory, starts, generator=state.generator), {}
 
+    horizon.check(state.collector, state.rollout)
     fixed = state.collector.fixed
     state.graphs.run("collect", lambda: state.collector.collect(act, state.rollout), fixed=fixed)
     if state.novelty is not None:

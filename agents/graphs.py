@@ -35,6 +35,7 @@ class Graphs:
         self._versions: dict[str, int] = {}
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, Any]] = {}
         self._numbers: dict[str, torch.Tensor] = {}
+        self._stream: Any = None
 
     def run(self, name: str, function: Callable[[], T], version: int = 0, after: str = "", fixed: bool = True) -> T:
         """What the function gives; replayed, if this version of it was recorded under this name before.
@@ -72,9 +73,12 @@ class Graphs:
         for generator in self.generators:
             graph.register_generator_state(generator)
         torch.cuda.synchronize(self.device)
+        self._stream = self._stream or torch.cuda.Stream(self.device)
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self._stream):
                 result = function()
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise RuntimeError("what is done here can't be recorded; cuda_graphs = False goes without") from error
         return graph, result

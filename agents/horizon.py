@@ -78,12 +78,22 @@ def prepare(collector: Any, rollout: Any) -> Ends:
     return ends
 
 
+def check(collector: Any, rollout: Any) -> None:
+    """Asked before a horizon is played or replayed.
+
+    Raises:
+        ValueError: the worlds' time limit fell, so that a row may be cut off more often than there are places for.
+    """
+    ends = rollout.ends
+    if ends is not None and time_limit(collector.envs) < min(ends.limit, rollout.num_steps):
+        raise ValueError(f"max_episode_steps fell below {ends.limit}, for which the rollout was made; make a new one")
+
+
 @torch.inference_mode()
 def play(collector: Any, act: Callable[..., Any], rollout: Any) -> None:
     """Fills a rollout that `prepare` was given with the next steps of every row."""
+    check(collector, rollout)
     ends, rows, owners = rollout.ends, rollout._rows, collector.owners
-    if time_limit(collector.envs) < ends.limit:
-        raise ValueError(f"max_episode_steps fell below {ends.limit}, for which the rollout was made; make a new one")
     rollout.final_index, rollout.final_obs = ends.index.flatten(), ends.obs.flatten(0, 1)
     rollout.final_memory = ends.memory.flatten(0, 1)
     rollout.valid.fill_(True)

@@ -51,7 +51,7 @@ def widened(x: Tensor, dtype: torch.dtype) -> Tensor:
     width, columns = x.shape[-1], wide(x.shape[-1])
     if width == columns:
         return x.to(dtype)
-    found = torch.empty(*x.shape[:-1], columns, dtype=dtype, device=x.device)
+    found = x.new_empty((*x.shape[:-1], columns), dtype=dtype)  # within a vmap of as many, as x is
     found[..., :width].copy_(x)
     found[..., width:].zero_()
     return found

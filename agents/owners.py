@@ -60,11 +60,11 @@ class Owners:
             places.append(next((k for k, other in enumerate(opponents, start=1) if other is one), 0))
         self.owner.copy_(torch.tensor(places, device=self.device)[self.owner])
         self.next_owner.copy_(owner)
-        self.opponents = opponents
-        self._sort()
+        alone, self.opponents = not self.opponents, opponents
+        self._sort(alone)
 
-    def _sort(self) -> None:
-        """Divides the policies into crowds."""
+    def _sort(self, alone: bool) -> None:
+        """Divides the policies into crowds; `alone`: there were none before."""
         makes = [None if isinstance(one, Scripted) else make_of(one) for one in self.opponents]
         before, self.crowds = self.crowds, {}
         rooms = {make: crowd.room for make, crowd in before.items()}
@@ -77,7 +77,8 @@ class Owners:
             crowd = before.get(make) or Crowd(policies, self.num_envs, self.device, self.fixed)
             crowd.enlist(policies, member, max(1, *(rows[number] for number in numbers)))
             self.crowds[make] = crowd
-        self.version += rooms != {make: crowd.room for make, crowd in self.crowds.items()}
+        changed = alone != (not self.opponents) or rooms != {make: crowd.room for make, crowd in self.crowds.items()}
+        self.version += changed
 
     def act(self, actions: Tensor, obs: Tensor, mask: Tensor | None, starts: Tensor) -> Tensor:
         """The learner's actions `[num_envs, ...]` with those of the others' rows in their place."""
@@ -109,7 +110,7 @@ class Owners:
             )
         self.owner.copy_(saved["owner"])
         self.next_owner.copy_(saved["next_owner"])
-        self._sort()
+        self._sort(not self.opponents)
         for crowd, memory in zip(self.crowds.values(), saved["memories"], strict=True):
             crowd.memory.copy_(memory)
         self.generator.set_state(saved["generator"])

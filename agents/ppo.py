@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from agents import checks, distributed, schedules
+from agents import checks, distributed, horizon, schedules
 from agents.actor_critic import Policy
 from agents.actor_critic import check_spaces as check_spaces
 from agents.distributions import Heads
@@ -141,8 +141,11 @@ class Config:
 C = TypeVar("C", bound=Config)
 T = TypeVar("T")
 
-make_policy = Policy
-"""An untrained policy for the spaces of one env; the layouts are the envs', of their masks and observations."""
+
+def make_policy(envs: Any, config: Config) -> Policy:
+    """An untrained policy for the spaces of envs, and for the layouts of their masks and observations, where told."""
+    layouts = (getattr(envs, name, None) for name in ("action_layout", "obs_layout"))
+    return Policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
 
 
 class TrainState:
@@ -157,9 +160,8 @@ class TrainState:
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            layouts = (getattr(envs, name, None) for name in ("action_layout", "obs_layout"))
             check_teams(envs, config)
-            self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
+            self.policy = make_policy(envs, config)
             space = Encoder(envs.single_observation_space).space
             start = schedules.at(config, 0)
             self.novelty = Novelty(space, envs.num_envs, start.gamma, device=device) if config.rnd_coef else None
@@ -172,8 +174,7 @@ class TrainState:
         self.collector: Any = make_collector(envs, device, config.seed, fixed=False if self.novelty else None)
         if config.bf16_obs:
             self.collector.keep_obs_in(torch.bfloat16, self.policy.widens and self.policy.norm is None)
-        if config.precision == "tf32":
-            torch.set_float32_matmul_precision("high")
+        torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
         _check_mask(self.policy.heads, self.collector.masks.num_columns)
         alone = distributed.size() == 1 and self.novelty is None
@@ -296,6 +297,7 @@ def iterate(state: TrainState, rollout: Rollout, config: Config) -> dict[str, fl
     """Plays a horizon and learns from it, with a config of numbers; returns what `learn` yields."""
     state.optimizer.learning_rate = config.learning_rate
     version, fixed = state.collector.owners.version, state.collector.fixed
+    horizon.check(state.collector, rollout)
     state.graphs.run("collect", lambda: collect(state, rollout), version, fixed=fixed)
     if rollout.ends is not None and state.collector.owners.opponents:
         state.collector.episodes.note_games(rollout, state.collector.envs.world.statistics)

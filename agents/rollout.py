@@ -290,7 +290,7 @@ class Collector:
         here = self._staged("actions", actions)
         here.copy_(actions, non_blocking=True)
         arrived = torch.cuda.Event()
-        arrived.record()
+        arrived.record(torch.cuda.current_stream(actions.device))
 
         def received() -> Tensor:
             arrived.synchronize()

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
 from agents import checks, schedules
@@ -78,18 +77,16 @@ class Config:
             raise ValueError('target "expected_sarsa" needs exploration "epsilon", whose shares are known; use "sarsa"')
 
 
-def make_policy(
-    observation_space: spaces.Space, action_space: spaces.Space, config: Config, action_layout: Any = None
-) -> TablePolicy:
-    """An untrained policy. `action_layout` is not needed: a Discrete action has one part."""
-    return TablePolicy(observation_space, action_space, config)
+def make_policy(envs: Any, config: Config) -> TablePolicy:
+    """An untrained policy for the spaces of envs."""
+    return TablePolicy(envs.single_observation_space, envs.single_action_space, config)
 
 
 class TrainState:
     """Everything that training changes."""
 
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
-        self.policy = make_policy(envs.single_observation_space, envs.single_action_space, config).to(device)
+        self.policy = make_policy(envs, config).to(device)
         self.collector = Collector(envs, device=device, seed=config.seed)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.next_actions = torch.zeros(envs.num_envs, dtype=torch.int64, device=device)

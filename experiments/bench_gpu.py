@@ -92,6 +92,7 @@ def main(options: Options) -> None:
     for tier in options.tier:
         check_known("tier", tier, TIERS)
     about, out = machine() | _gpu(options), Path(options.out)
+    before = json.loads(out.read_text()) if out.exists() else {}
     at = {"device": about["device"], "commit": about["commit"]}
     document: dict[str, Any] = {"commands": [{"commit": about["commit"], "command": command(options)}]}
     if "code" in options.tier:
@@ -100,10 +101,13 @@ def main(options: Options) -> None:
         document["machine"] = about
     if set(options.tier) & {"simulation", "scripted", "inference", "training"}:
         document["rates"] = rates(options)
-        document["figures"] = [one | at for case in cases for one in sweep(case, options, document["rates"])]
+        document["figures"] = []
+        for case in cases:
+            document["figures"] += [one | at for one in sweep(case, options, document["rates"])]
+            write(merged(before, document), out)
     if "solve" in options.tier:
         document["solve"] = solve(options) | at
-    document = merged(json.loads(out.read_text()) if out.exists() else {}, document)
+    document = merged(before, document)
     write(document, out)
     if document["figures"]:
         draw(document["figures"], out.with_suffix(".png"))
@@ -260,12 +264,14 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
     from agents import ppo
 
     worlds = envs.make_vec(case.world, count, device=options.device)
-    rows = worlds.num_envs
+    rows, real = worlds.num_envs, np.dtype(worlds.single_observation_space.dtype).kind == "f"
     config = ppo.Config(
         num_envs=rows, num_steps=HORIZON, hidden_sizes=case.hidden_sizes, update_epochs=max(epochs, 1),
-        num_minibatches=4, precision=options.precision, bf16_obs=options.bf16_obs, anneal_lr=False,  # pyright: ignore
+        num_minibatches=4, precision=options.precision, bf16_obs=options.bf16_obs and real, anneal_lr=False,  # pyright: ignore
         compile=options.compile and tier == "training",
     )  # fmt: skip
+    if config.compile:
+        torch._dynamo.reset()  # it would make one code for all numbers of worlds
     state = ppo.TrainState(worlds, config, options.device)
     rollout = ppo.new_rollout(state, config)
     level = worlds.world.scripted_levels if tier == "scripted" else 0
@@ -284,9 +290,10 @@ def measure(case: Case, count: int, tier: str, epochs: int, options: Options) ->
     memory = torch.cuda.max_memory_allocated() if options.device != "cpu" else 0
     return {
         "world": case.world, "worlds": count, "rows": rows, "tier": tier, "epochs": epochs, "steps_per_second": speed,
-        "obs_bytes": rollout.obs[0, 0].nbytes, "record_bytes": worlds.state.dtype.itemsize,
+        "obs_bytes": state.collector.obs[0].nbytes, "kept_obs_bytes": rollout.obs[0, 0].nbytes,
+        "record_bytes": worlds.state.dtype.itemsize,
         "parameters": sum(parameter.numel() for parameter in state.policy.parameters()),
-        "precision": options.precision, "bf16_obs": options.bf16_obs, "compiled": config.compile,
+        "precision": options.precision, "bf16_obs": config.bf16_obs, "compiled": config.compile,
         "memory_bytes": memory,
     }  # fmt: skip
 
@@ -353,12 +360,12 @@ def floor(figure: dict[str, Any], reached: dict[str, float]) -> dict[str, Any]:
     """The least that an agent-step must move and do, and the share of the measured time that this takes.
 
     Moved: the record, read and written; the observation, written, read by the policy when it acts, and in training
-    once to be judged and in each pass three times (chosen, laid down, read). Done: two operations a parameter when
-    acting, two when judging, six in a pass.
+    once to be judged and in each pass three times (chosen, laid down, read), as it is kept for that. Done: two
+    operations a parameter when acting, two when judging, six in a pass.
     """
-    obs, seats = figure["obs_bytes"], figure["rows"] / figure["worlds"]
+    obs, kept, seats = figure["obs_bytes"], figure["kept_obs_bytes"], figure["rows"] / figure["worlds"]
     acts, learns = figure["tier"] in ("inference", "training"), figure["tier"] == "training"
-    moved = 2 * figure["record_bytes"] / seats + obs * (1 + acts + learns * (1 + 3 * figure["epochs"]))
+    moved = 2 * figure["record_bytes"] / seats + obs + kept * (acts + learns * (1 + 3 * figure["epochs"]))
     done = figure["parameters"] * (2 * acts + learns * (2 + 6 * figure["epochs"]))
     least = max(moved / reached["bytes"], done / reached["operations"])
     bound = "bytes" if moved / reached["bytes"] >= done / reached["operations"] else "operations"
@@ -391,7 +398,13 @@ def _learn_cartpole(options: Options) -> tuple[float, int, float]:
 
     count = 4096 if options.device != "cpu" else 64
     config = ppo.Config(
-        num_envs=count, num_steps=32, learning_rate=3e-3, total_timesteps=100_000_000, gae_lambda=0.9, anneal_lr=False
+        num_envs=count,
+        num_steps=32,
+        learning_rate=3e-3,
+        total_timesteps=100_000_000,
+        gae_lambda=0.9,
+        anneal_lr=False,
+        precision=options.precision,  # pyright: ignore
     )
     worlds = envs.make_vec("quintet/CartPole-v1", count, device=options.device)
     state = ppo.TrainState(worlds, config, options.device)

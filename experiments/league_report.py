@@ -132,9 +132,7 @@ def _version(folder: Path, path: Path, envs: Any) -> Player:
     from experiments.versus import holds
 
     config = restore_config(runs.read_config(folder))
-    policy = make_policy(
-        envs.single_observation_space, envs.single_action_space, config, envs.action_layout, envs.obs_layout
-    )
+    policy = make_policy(envs, config)
     with as_input_error(RuntimeError, ValueError, KeyError, prefix=f"{path} doesn't fit: "):
         policy.load_state_dict(checkpoint.load(path)["policy"])
     name = f"{folder.name}@{_step(path)}"

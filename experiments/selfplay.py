@@ -225,8 +225,7 @@ class TrainState:
 
     def _frozen(self, weights: dict[str, Tensor], name: str) -> Any:
         envs = self.ppo.collector.envs
-        layouts = (getattr(envs, layout, None) for layout in ("action_layout", "obs_layout"))
-        policy = make_policy(envs.single_observation_space, envs.single_action_space, self.config, *layouts)
+        policy = make_policy(envs, self.config)
         policy.load_state_dict(weights)
         policy.name = name  # pyright: ignore
         return policy.to(self.device).eval().requires_grad_(False)

@@ -62,10 +62,7 @@ def load_policy(run_config: runs.RunConfig, path: Path, envs: Any) -> Any:
     module = load_algorithm(run_config.algorithm)
     saved = read_checkpoint(path)
     config = restore_config(run_config)
-    layouts = [getattr(envs, "action_layout", None)]
-    if getattr(config, "network", "mlp") == "entities":
-        layouts.append(getattr(envs, "obs_layout", None))
-    policy = module.make_policy(envs.single_observation_space, envs.single_action_space, config, *layouts)
+    policy = module.make_policy(envs, config)
     with as_input_error(
         RuntimeError, KeyError, prefix=f"{path}, of {run_config.env_id}, doesn't fit what it is to play here: "
     ):

@@ -62,6 +62,17 @@ class Tape(TorchDispatchMode):
                 step()
 
 
+def widened(make: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes policies; they then widen, as they do on a GPU."""
+
+    def made(*args: Any) -> Any:
+        policy = make(*args)
+        policy.widen()
+        return policy
+
+    return made
+
+
 def noted(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which changes tensors' memory by means other than torch's, for use within a tape."""
 

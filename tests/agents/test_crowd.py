@@ -8,7 +8,7 @@ import torch
 import envs
 from agents import ppo
 from agents.crowd import by_member, make_of
-from agents.owners import Owners
+from agents.owners import Owners, Scripted
 
 FORMS = {
     "plain": {},
@@ -26,21 +26,29 @@ def policies(form: str, number: int, world: str) -> tuple[list[Any], Any]:
     for seed in range(number):
         torch.manual_seed(seed)
         config = ppo.Config(hidden_sizes=(16,), normalize_obs=True, **FORMS[form])
-        space, layouts = duels.single_observation_space, (duels.action_layout, duels.obs_layout)
-        policy = ppo.make_policy(space, duels.single_action_space, config, *layouts).eval()
+        policy = ppo.make_policy(duels, config).eval()
         for weight in policy.actor.parameters():
             weight.data.normal_(generator=torch.Generator().manual_seed(seed))
         made.append(policy)
     return made, duels
 
 
+def test_what_was_recorded_without_opponents_does_not_hold_beside_scripted_ones() -> None:
+    owners = Owners(4, torch.device("cpu"), 0)
+    before = owners.version
+    owners.assign([Scripted("easy", 1)], torch.tensor([0, 1, 0, 1]))
+    assert owners.version != before
+    same = owners.version
+    owners.assign([Scripted("medium", 2)], torch.tensor([0, 0, 1, 1]))
+    assert owners.version == same
+
+
 @pytest.mark.parametrize("other", [{"activation": "relu"}, {"precision": "bfloat16"}, {"team_size": 2}])
 def test_policies_that_only_look_alike_do_not_act_together(other: dict[str, Any]) -> None:
     arena = envs.make_vec("quintet/Arena-v0", 1, num_threads=1)
-    space, layouts = arena.single_observation_space, (arena.action_layout, arena.obs_layout)
     kinds: dict[str, Any] = {"team_size": 5} if "team_size" in other else {}
     makes = [
-        make_of(ppo.make_policy(space, arena.single_action_space, ppo.Config(hidden_sizes=(8,), **settings), *layouts))
+        make_of(ppo.make_policy(arena, ppo.Config(hidden_sizes=(8,), **settings)))
         for settings in (kinds, kinds, kinds | other)
     ]
     assert makes[0] == makes[1] != makes[2]

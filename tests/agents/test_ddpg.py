@@ -188,7 +188,7 @@ def test_the_actor_s_step_leaves_the_critics_gradients_alone() -> None:
 
 def test_ornstein_uhlenbeck_noise_remembers_within_an_episode() -> None:
     settings = ddpg.Config(ou_theta=0.25, exploration_noise=0.1)
-    policy = ddpg.make_policy(spaces.Box(-1, 1, (1,)), spaces.Box(-1, 1, (1,)), settings)
+    policy = ddpg.Policy(spaces.Box(-1, 1, (1,)), spaces.Box(-1, 1, (1,)), settings)
     generator, obs = torch.Generator().manual_seed(0), torch.zeros(5000, 1)
     memory, starts = policy.initial_memory(5000), torch.zeros(5000, dtype=torch.bool)
     noises = []
@@ -211,7 +211,7 @@ def test_play_is_random_before_learning_starts() -> None:
 
 
 def test_actions_stay_within_the_box() -> None:
-    policy = ddpg.make_policy(spaces.Box(-1, 1, (2,)), Aim.action_space, ddpg.Config(exploration_noise=5.0))
+    policy = ddpg.Policy(spaces.Box(-1, 1, (2,)), Aim.action_space, ddpg.Config(exploration_noise=5.0))
     none = torch.zeros(100, 0)
     actions, _ = policy.act(torch.randn(100, 2), None, none, none)
     assert actions.min() == 0 and actions.max() == 10

@@ -185,7 +185,7 @@ def test_double_values_the_choice_of_the_network_by_the_target() -> None:
 
 def test_a_dueling_network_has_advantages_of_mean_zero() -> None:
     space = spaces.Box(-1, 1, (3,))
-    policy = dqn.make_policy(space, spaces.Discrete(4), dqn.Config(dueling=True))
+    policy = dqn.Policy(space, spaces.Discrete(4), dqn.Config(dueling=True))
     obs = torch.randn(5, 3)
     values = policy(obs)
     assert values.shape == (5, 4)
@@ -250,7 +250,7 @@ def test_runs_depend_on_the_seed_alone() -> None:
 
 
 def test_illegal_actions_are_never_taken_nor_valued() -> None:
-    policy = dqn.make_policy(spaces.Box(-1, 1, (3,)), spaces.Discrete(4), dqn.Config())
+    policy = dqn.Policy(spaces.Box(-1, 1, (3,)), spaces.Discrete(4), dqn.Config())
     mask = torch.tensor([[False, True, False, False]] * 50)
     none = torch.zeros(50, 0)
     for deterministic in (True, False):

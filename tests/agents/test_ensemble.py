@@ -45,7 +45,7 @@ def test_the_mean_of_values() -> None:
     """By tables: state 0 has means 2, 3; the mask leaves 2."""
     tables = []
     for values in ((4.0, 1.0), (0.0, 5.0)):
-        policy = tabular_q.make_policy(spaces.Discrete(2), spaces.Discrete(2, start=7), tabular_q.Config())
+        policy = tabular_q.TablePolicy(spaces.Discrete(2), spaces.Discrete(2, start=7), tabular_q.Config())
         policy.tables[0, 0] = torch.tensor(values)
         tables.append(policy)
     ensemble = Ensemble(tables, spaces.Discrete(2, start=7))
@@ -58,7 +58,7 @@ def test_the_mean_of_actions_within_the_bounds() -> None:
     space = spaces.Box(-2, 2, (1,), np.float32)
     members = []
     for mean in (0.5, 9.0):
-        policy = ppo.make_policy(BOX, space, ppo.Config())
+        policy = ppo.Policy(BOX, space, ppo.Config())
         policy.actor.layers[-1].weight.data.zero_()  # pyright: ignore
         policy.actor.layers[-1].bias.data.fill_(mean)  # pyright: ignore
         members.append(policy)
@@ -92,10 +92,10 @@ def test_several_of_the_same_are_the_one(algorithm: str) -> None:
     }.get(algorithm, spaces.Discrete(3))
     if algorithm in ("dqn", "ddpg"):
         module: Any = {"dqn": dqn, "ddpg": ddpg}[algorithm]
-        policy = module.make_policy(BOX, action_space, module.Config())
+        policy = module.Policy(BOX, action_space, module.Config())
     else:
         config = ppo.Config(memory="lstm" if algorithm == "lstm" else "", memory_size=8)
-        policy = ppo.make_policy(BOX, action_space, config)
+        policy = ppo.Policy(BOX, action_space, config)
     ensemble = Ensemble([policy] * 3, action_space)
     alone, together = policy.initial_memory(16), ensemble.initial_memory(16)
     for step in range(4):
@@ -111,14 +111,14 @@ def test_several_of_the_same_are_the_one(algorithm: str) -> None:
 def test_an_ensemble_plays_whole_episodes(deterministic: bool) -> None:
     envs = Recall(4, delay=3)
     config = ppo.Config(memory="gru", memory_size=8)
-    members = [ppo.make_policy(envs.single_observation_space, envs.single_action_space, config) for _ in range(2)]
+    members = [ppo.make_policy(envs, config) for _ in range(2)]
     ensemble = Ensemble(members, envs.single_action_space)
     assert evaluate(ensemble, envs, 8, deterministic=deterministic).episodes == 8
 
 
 def test_what_has_no_mean_is_refused() -> None:
     space = spaces.Discrete(2)
-    members = [dqn.make_policy(BOX, space, dqn.Config()), ppo.make_policy(BOX, space, ppo.Config())]
+    members = [dqn.Policy(BOX, space, dqn.Config()), ppo.Policy(BOX, space, ppo.Config())]
     with pytest.raises(ValueError, match="have no mean"):
         Ensemble(members, space)
     with pytest.raises(ValueError, match="at least one"):

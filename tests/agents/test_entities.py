@@ -27,7 +27,7 @@ def policy_of(config: ppo.Config = CONFIG) -> ppo.Policy:
     """One with larger outputs than an untrained one's, and statistics that differ by row unless they are shared."""
     torch.manual_seed(0)
     spaces_of = Pick.single_observation_space, Pick.single_action_space
-    policy = ppo.make_policy(*spaces_of, config, Pick.action_layout, Pick.obs_layout)
+    policy = ppo.Policy(*spaces_of, config, Pick.action_layout, Pick.obs_layout)
     last_weight(policy).data.normal_()
     policy.features.bias.data.normal_()  # pyright: ignore
     assert policy.norm is not None
@@ -152,7 +152,7 @@ def test_rows_of_a_kind_share_their_statistics() -> None:
 def test_actions_without_a_row_in_them_have_no_pointer() -> None:
     space = Pick.single_observation_space
     for actions, part in ((spaces.Discrete(3), None), (spaces.Discrete(8), 0), (spaces.Box(-1, 1, (8,)), None)):
-        policy = ppo.make_policy(space, actions, CONFIG, None, Pick.obs_layout)
+        policy = ppo.Policy(space, actions, CONFIG, None, Pick.obs_layout)
         assert (policy.pointer and policy.pointer.part) == part
         memory, starts = policy.initial_memory(4), torch.zeros(4, dtype=torch.bool)
         chosen, _ = policy.act(observations(4), None, memory, starts, deterministic=True)
@@ -168,7 +168,7 @@ def test_observations_that_are_no_entities() -> None:
     with pytest.raises(ValueError, match="same features"):
         Entities(Pick.obs_layout | {"wide": wide}, 8)
     with pytest.raises(ValueError, match="one-dimensional"):
-        ppo.make_policy(spaces.Box(-1, 1, (5, 5)), spaces.Discrete(2), CONFIG, None, Pick.obs_layout)
+        ppo.Policy(spaces.Box(-1, 1, (5, 5)), spaces.Discrete(2), CONFIG, None, Pick.obs_layout)
 
 
 TEAM = replace(PROBES, num_envs=24, total_timesteps=24_000, team_size=3, entity_size=8, hidden_sizes=(32,))
@@ -187,7 +187,7 @@ def test_who_has_no_team_says_what_he_sees_or_guesses() -> None:
 @torch.no_grad()
 def test_only_team_mates_tell_each_other() -> None:
     torch.manual_seed(0)
-    policy = ppo.make_policy(Tell.single_observation_space, Tell.single_action_space, TEAM)
+    policy = ppo.make_policy(Tell, TEAM)
     obs, empty = torch.rand(9, 4), torch.zeros(9, 0)
     values = policy.value(obs, empty)
     torch.testing.assert_close(policy(obs.unflatten(0, (3, 3)), None, empty, empty)[1].flatten(), values)

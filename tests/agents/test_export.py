@@ -1,6 +1,7 @@
 """Exported policies do what the policies do: for every algorithm, batches of any size, memories fed back."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,9 @@ def make(name: str) -> tuple[Any, spaces.Space]:
     """An untrained policy whose weights and statistics are not at their beginnings, and its actions' space."""
     module, seen, acts, settings = POLICIES[name]
     torch.manual_seed(0)
-    policy = module.make_policy(seen, acts, module.Config(**settings))
+    policy = module.make_policy(
+        SimpleNamespace(single_observation_space=seen, single_action_space=acts), module.Config(**settings)
+    )
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -11,8 +11,9 @@ from gymnasium.vector import AutoresetMode
 import envs
 from agents import ddpg, dqn, horizon, ppo
 from agents.graphs import Graphs
+from agents.ppo import make_policy
 from tests.opponents import iterate_beside_opponents
-from tests.tape import TapedGraphs, noted
+from tests.tape import TapedGraphs, noted, widened
 
 PPO = ppo.Config(num_envs=16, num_steps=8, num_minibatches=2, update_epochs=2, total_timesteps=16 * 8 * 7)
 
@@ -29,6 +30,8 @@ def prepared(module, name, config, count, recorded, monkeypatch):
     else:
         settings = {"autoreset_mode": AutoresetMode.SAME_STEP}
         worlds = gymnasium.make_vec(name, count, vectorization_mode="sync", vector_kwargs=settings)
+    if module is ppo:
+        monkeypatch.setattr(ppo, "make_policy", widened(make_policy))
     state = module.TrainState(worlds, replace(config, num_envs=worlds.num_envs, cuda_graphs=recorded))
     for optimizer in ("optimizer", "actor_optimizer", "critic_optimizer"):
         if hasattr(state, optimizer):

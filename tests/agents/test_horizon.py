@@ -12,8 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import envs
 from agents import ddpg, dqn, horizon, ppo, schedules
-from agents.actor_critic import Policy
 from agents.rollout import Collector
+from tests.tape import TapedGraphs, widened
 
 SMALL = ppo.Config(num_envs=6, num_steps=16, num_minibatches=2, update_epochs=2, total_timesteps=6 * 16 * 5)
 
@@ -77,6 +77,21 @@ def test_a_shorter_time_limit_than_the_rollout_was_made_for_is_refused():
     made.set_params(max_episode_steps=4)
     with pytest.raises(ValueError, match="max_episode_steps fell below 13"):
         collector.collect(act, rollout)
+
+
+def test_nor_is_a_recorded_horizon_played_then(monkeypatch):
+    monkeypatch.setattr(horizon, "fits", lambda collector: True)
+    monkeypatch.setattr(ppo, "Graphs", TapedGraphs)
+    made = worlds(13)
+    state = ppo.TrainState(made, SMALL)
+    rollout = ppo.new_rollout(state, SMALL)
+    for _ in range(3):
+        ppo.collect(state, rollout)
+    made.set_params(max_episode_steps=4)
+    with pytest.raises(ValueError, match="max_episode_steps fell below 13"):
+        ppo.iterate(state, rollout, ppo.at(SMALL, 0.0))
+    made.set_params(max_episode_steps=13)
+    ppo.iterate(state, rollout, ppo.at(SMALL, 0.0))
 
 
 @contextmanager
@@ -185,8 +200,7 @@ def policy_of(seed: int) -> Any:
     made = envs.make_vec("quintet/Duel-v0", 1, num_threads=1)
     torch.manual_seed(seed)
     config = ppo.Config(memory="gru", memory_size=8, hidden_sizes=(8,))
-    layouts = (made.action_layout, made.obs_layout)
-    return ppo.make_policy(made.single_observation_space, made.single_action_space, config, *layouts).eval()
+    return ppo.make_policy(made, config).eval()
 
 
 @pytest.mark.parametrize("memory", ["", "lstm"])
@@ -269,18 +283,12 @@ def test_bfloat16_acts_and_learns_nearly_as_float32(memory, monkeypatch):
     torch.testing.assert_close(*found, rtol=0.02, atol=0.02)
 
 
-def widened_policy(*args):
-    policy = Policy(*args)
-    policy.widen()
-    return policy
-
-
 @pytest.mark.parametrize("options", [{}, {"normalize_obs": True}, {"network": "entities"}], ids=str)
 def test_wide_observations_in_bfloat16_are_learned_from_as_narrow_ones(options, monkeypatch):
     monkeypatch.setattr(horizon, "fits", lambda collector: True)
-    found = []
+    found, narrow = [], ppo.make_policy
     for wide in (False, True):
-        monkeypatch.setattr(ppo, "make_policy", widened_policy if wide else Policy)
+        monkeypatch.setattr(ppo, "make_policy", widened(narrow) if wide else narrow)
         duels = envs.make_vec("quintet/Duel-v0", 6)
         duels.set_params(max_episode_steps=11)
         config = ppo.Config(
@@ -290,8 +298,8 @@ def test_wide_observations_in_bfloat16_are_learned_from_as_narrow_ones(options, 
         state = ppo.TrainState(duels, config)
         rollout = state.collector.new_rollout(config.num_steps)
         (width,) = duels.single_observation_space.shape or (0,)
-        widened = wide and not options
-        assert rollout.obs.shape[-1] == width + -width % 8 * widened and width % 8
+        padded = wide and not options
+        assert rollout.obs.shape[-1] == width + -width % 8 * padded and width % 8
         metrics = list(ppo.learn(duels, config, state))
         assert state.collector.obs.shape == (12, width)
         found.append((metrics, torch.cat([value.flatten() for value in state.policy.parameters()])))

@@ -165,7 +165,7 @@ def test_a_resumed_run_is_the_run_that_did_not_stop(kind: str) -> None:
 def test_opponents_rows_are_not_learned_from() -> None:
     config = replace(REMEMBERING, memory="lstm")
     state = ppo.TrainState(Drift(8), config)
-    frozen = ppo.make_policy(Drift.single_observation_space, Drift(1).single_action_space, config)
+    frozen = ppo.make_policy(Drift(1), config)
     state.collector.set_opponents([frozen], torch.arange(8) % 2)
     rollout = state.collector.new_rollout(16)
     ppo.collect(state, rollout)

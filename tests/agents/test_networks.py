@@ -68,7 +68,7 @@ def test_few_columns_stay_as_they_are() -> None:
 @pytest.mark.parametrize("space", [spaces.Box(-1, 1, (3,)), spaces.Box(0, 255, (40, 40, 2), np.uint8)])
 def test_a_value_network_s_gradients_are_autograd_s(space: spaces.Box, settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    policy = dqn.make_policy(space, spaces.Discrete(4), dqn.Config(hidden_sizes=(8,), **settings))
+    policy = dqn.Policy(space, spaces.Discrete(4), dqn.Config(hidden_sizes=(8,), **settings))
     flat = flatten_parameters([policy])
     obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
     with policy.features.by_hand():

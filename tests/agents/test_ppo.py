@@ -141,7 +141,7 @@ def test_fake_steps_are_not_used() -> None:
 def test_opponents_rows_are_not_learned_from() -> None:
     envs = Drift(8)
     state = ppo.TrainState(envs, CONTINUED)
-    frozen = ppo.make_policy(envs.single_observation_space, envs.single_action_space, CONTINUED)
+    frozen = ppo.make_policy(envs, CONTINUED)
     state.collector.set_opponents([frozen], torch.arange(8) % 2)
     metrics = next(ppo.learn(envs, CONTINUED, state))
     assert state.global_step == 4 * 16
@@ -189,7 +189,7 @@ def test_any_action(space: spaces.Space) -> None:
 @pytest.mark.parametrize("space", OBSERVATIONS, ids=str)
 def test_only_real_numbers_are_standardised(space: spaces.Space) -> None:
     """Pictures are divided by 255 and Discretes become one-hot: neither has statistics of its own."""
-    policy = ppo.make_policy(space, ACTIONS[0], ppo.Config(normalize_obs=True, hidden_sizes=(8,)))
+    policy = ppo.Policy(space, ACTIONS[0], ppo.Config(normalize_obs=True, hidden_sizes=(8,)))
     real = isinstance(space, spaces.Dict) or (isinstance(space, spaces.Box) and space.dtype == np.float32)
     assert (policy.norm is not None) == real
     check_one_iteration(space, ACTIONS[0], AutoresetMode.SAME_STEP, normalize_obs=True)

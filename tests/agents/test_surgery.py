@@ -20,8 +20,7 @@ BASE = ppo.Config(num_envs=4, num_steps=16, hidden_sizes=(16, 16))
 
 def policy_for(made, config, seed=0) -> Any:
     torch.manual_seed(seed)
-    layouts = (getattr(made, name, None) for name in ("action_layout", "obs_layout"))
-    policy: Any = ppo.make_policy(made.single_observation_space, made.single_action_space, config, *layouts)
+    policy: Any = ppo.make_policy(made, config)
     if policy.norm is not None:
         policy.norm.update(torch.randn(50, *made.single_observation_space.shape))
     policy.actor.layers[-1].weight.data.mul_(30)  # so that outputs are far from alike, as the values are by themselves

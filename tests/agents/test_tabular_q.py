@@ -14,7 +14,7 @@ import envs
 from agents import tabular_q
 from agents.rollout import Rollout
 from agents.table_picture import table_figure, table_text
-from agents.tabular_q import Config, TrainState, check_spaces, learn, make_policy
+from agents.tabular_q import Config, TrainState, check_spaces, learn
 from envs.gridworld import load_level, world
 from envs.gridworld.model import Model, policy_value, transition_model
 
@@ -38,7 +38,7 @@ def transitions(rows: list[tuple], **fields: Any) -> Rollout:
 
 def filled(config: Config, values: list[list[float]]) -> tabular_q.TablePolicy:
     """A policy over four states and two actions with a given table."""
-    policy = make_policy(*FOUR, config)
+    policy = tabular_q.TablePolicy(*FOUR, config)
     policy.tables.copy_(torch.tensor(values))
     return policy
 
@@ -237,12 +237,12 @@ def test_products_of_discretes():
 
 def test_spaces_that_count_from_elsewhere():
     """Discrete(n, start): rows and actions are shifted."""
-    policy = make_policy(spaces.Discrete(3, start=5), spaces.Discrete(2, start=-1), Config())
+    policy = tabular_q.TablePolicy(spaces.Discrete(3, start=5), spaces.Discrete(2, start=-1), Config())
     policy.tables[0, 2, 0] = 1.0
     actions, _ = policy.act(torch.tensor([7]), None, policy.initial_memory(1), torch.zeros(1), deterministic=True)
     assert actions.tolist() == [-1]
     shifted = spaces.MultiDiscrete([3, 4], start=[1, 2])
-    assert make_policy(shifted, FOUR[1], Config()).states(torch.tensor([[3, 5]])).tolist() == [11]
+    assert tabular_q.TablePolicy(shifted, FOUR[1], Config()).states(torch.tensor([[3, 5]])).tolist() == [11]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_resumed_training_is_the_same(target, exploration):
 
 def test_whole_numbers_are_numbers_too():
     """Of the kind that a preset may write."""
-    policy = make_policy(*FOUR, Config(epsilon=1, initial_value=1, rate_decay=1))  # pyright: ignore
+    policy = tabular_q.TablePolicy(*FOUR, Config(epsilon=1, initial_value=1, rate_decay=1))  # pyright: ignore
     assert policy.tables.dtype == policy.epsilon.dtype == torch.float32
     update(policy, transitions([(0, 0, 0.0, 1, True, False)]), Config(learning_rate=0.25))
     assert policy.table[0].tolist() == [0.75, 1.0]

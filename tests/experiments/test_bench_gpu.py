@@ -50,14 +50,22 @@ def test_worlds_with_scripted_players_are_measured_in_all_stages_of_a_game(tmp_p
 
 
 def test_the_floor_counts_bytes_and_operations():
-    figure = {"obs_bytes": 100, "record_bytes": 500, "rows": 20, "worlds": 2, "parameters": 1000, "epochs": 2}
+    figure = {
+        "obs_bytes": 100,
+        "kept_obs_bytes": 50,
+        "record_bytes": 500,
+        "rows": 20,
+        "worlds": 2,
+        "parameters": 1000,
+        "epochs": 2,
+    }
     rates = {"bytes": 1e9, "operations": 1e9}
     alone = bench_gpu.floor(figure | {"tier": "simulation", "steps_per_second": 1e6}, rates)
     assert alone["moved_bytes"] == 2 * 500 / 10 + 100
     assert alone["operations"] == 0
     assert alone["share_of_floor"] == pytest.approx(200 / 1e9 * 1e6)
     learning = bench_gpu.floor(figure | {"tier": "training", "steps_per_second": 1e3}, rates)
-    assert learning["moved_bytes"] == 100 + 100 * (2 + 1 + 6)
+    assert learning["moved_bytes"] == 100 + 100 + 50 * (1 + 1 + 6)
     assert learning["operations"] == 1000 * (2 + 2 + 12)
     assert learning["bound_by"] == "operations"
 

@@ -23,9 +23,8 @@ def test_easy_beats_random_from_both_sides() -> None:
 def test_a_policy_holds_its_team_alone() -> None:
     batch = duels(3, 1)
     torch.manual_seed(0)
-    layouts = (batch.action_layout, batch.obs_layout)
     config = ppo.Config(memory="gru", memory_size=8, hidden_sizes=(8,))
-    policy = ppo.make_policy(batch.single_observation_space, batch.single_action_space, config, *layouts)
+    policy = ppo.make_policy(batch, config)
     seen = []
     act = policy.act
 
@@ -48,9 +47,8 @@ def test_a_policy_that_acts_every_third_tick_plays_as_in_steps_of_three() -> Non
             "quintet/Duel-v0", 6, seed=2, num_threads=1, autoreset_mode="Disabled", frame_skip=frame_skip, minutes=3
         )
         torch.manual_seed(0)
-        layouts = (batch.action_layout, batch.obs_layout)
         config = ppo.Config(memory="gru", memory_size=8, hidden_sizes=(8,))
-        policy = ppo.make_policy(batch.single_observation_space, batch.single_action_space, config, *layouts)
+        policy = ppo.make_policy(batch, config)
         play(batch, Player("learner", policy=policy, every=every), EASY, seed=4)
         ends.append({name: batch.state[name].copy() for name in ("tick", "won", "earned", "health", "x", "kills")})
         assert batch.params.hold.tolist() == [[3, 3 // every]]

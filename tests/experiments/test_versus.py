@@ -49,7 +49,7 @@ def test_a_recurrent_team_is_told_where_games_start(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("experiments.pictures.Painter.picture", lambda self: None)
     batch, began = one_duel(), []
     config = ppo.Config(memory="gru", memory_size=8, hidden_sizes=(8,))
-    policy = ppo.make_policy(batch.single_observation_space, batch.single_action_space, config, batch.action_layout)
+    policy = ppo.make_policy(batch, config)
     act = policy.act
 
     def watched(obs: Any, mask: Any, memory: Any, starts: torch.Tensor, **rest: Any) -> Any:
