@@ -43,3 +43,16 @@ def choices(config: Any) -> None:
         if get_origin(one.type) is Literal and given not in get_args(one.type):
             listed = ", ".join(map(repr, get_args(one.type)))
             raise ValueError(f"{one.name} must be one of {listed}; got {given!r}")
+
+
+def mask_columns(found: int | None, needed: int) -> None:
+    """Holds the columns of an env's action masks, if it has any, to those that its actions need.
+
+    Raises:
+        ValueError: another number.
+    """
+    if found not in (None, needed):
+        raise ValueError(
+            f"the env's action masks have {found} columns, its actions need {needed}; give a mask that space.sample "
+            "takes, or an action_layout"
+        )

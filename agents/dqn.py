@@ -251,12 +251,7 @@ class TrainState:
         self.replay = Replay(config.buffer_size, self.rollout, config.gamma, config.n_steps)
         if config.prioritized:
             self.replay.priorities = Priorities(config.buffer_size, config.priority_alpha, device)
-        columns, num_actions = self.collector.masks.num_columns, self.policy.num_actions
-        if columns not in (None, num_actions):
-            raise ValueError(
-                f"the env's action masks have {columns} columns, its actions need {num_actions}; give a mask that "
-                "space.sample takes"
-            )
+        checks.mask_columns(self.collector.masks.num_columns, self.policy.num_actions)
         self.graphs = Graphs(self.collector.device, [self.generator], config.cuda_graphs)
         self.global_step = 0
         self.num_updates = 0

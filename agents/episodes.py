@@ -1,5 +1,6 @@
 """Episodes that ended while a collector played: their returns and lengths, and what the envs say of them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ class Episodes:
             infos: of the envs' step.
             owner: who plays each row: see `Owners.owner`.
         """
-        told = infos.get("episode") or infos.get("final_info", {}).get("episode")
+        told, final = infos.get("episode"), infos.get("final_info")
+        if not (isinstance(told, dict) and told) and isinstance(final, dict):
+            told = final.get("episode")
         if isinstance(told, dict) and any(name[0] != "_" and name not in NOT_STATISTICS for name in told):
             self._told.append((t, told, owner.clone()))
 
@@ -78,9 +81,10 @@ class Episodes:
             mine = (ended & rollout.valid[t]).cpu().numpy()
             for name, values in told.items():
                 row = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
-                if name not in NOT_STATISTICS and row.shape == mine.shape and row.dtype.kind in "iuf":
-                    given = mine & np.asarray(told.get(f"_{name}", True))
-                    self._statistics.setdefault(name, []).extend(row[given].tolist())
+                known = name[0] == "_" or name in NOT_STATISTICS
+                if not known and row.shape == mine.shape and row.dtype.kind in "iufb":
+                    values = np.where(np.asarray(told.get(f"_{name}", True)), row, np.nan)
+                    self._statistics.setdefault(name, []).extend(values[mine].tolist())
 
     def note_games(self, rollout: Any, names: tuple[str, ...]) -> None:
         """Notes for `pop_games` what `count` could not, where horizons are of fixed operations and are replayed.
@@ -106,7 +110,8 @@ class Episodes:
         return episodes
 
     def pop_statistics(self) -> dict[str, list[float]]:
-        """What else the envs said of the learner's episodes that ended since the last call."""
+        """What else the envs said of the learner's episodes that ended since the last call; NaN where one said
+        nothing."""
         statistics, self._statistics = self._statistics, {}
         return statistics
 
@@ -132,7 +137,11 @@ class Episodes:
         columns: dict[str, Any] = {}
         if episodes:
             columns = dict(zip(("return", "length"), zip(*episodes, strict=True), strict=True))
-            columns |= {name: values for name, values in statistics.items() if name not in columns}
+            columns |= {
+                name: [value for value in values if not math.isnan(value)]
+                for name, values in statistics.items()
+                if name not in columns
+            }
         mine = {name: (sum(column), len(column)) for name, column in columns.items() if column}
         sums = distributed.gather(tallied | mine)
         found = {}

@@ -104,7 +104,8 @@ def evaluate(
             statistics.setdefault(name, []).extend(np.array(values)[counted].tolist())
         left = np.where(too_long, 0, left - (ended & (left > 0)))
         returns[ended], lengths[ended] = 0, 0
-    means = {name: float(np.mean(values)) for name, values in statistics.items() if values}
+    told = {name: [value for value in values if not math.isnan(value)] for name, values in statistics.items()}
+    means = {name: float(np.mean(values)) for name, values in told.items() if values}
     return summarise([value for value, _ in found], [length for _, length in found], cut, means)
 
 

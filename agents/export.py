@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -78,6 +79,7 @@ class Function(nn.Module):
         self.inputs += ["memory", "starts"] * (getattr(policy, "remember", None) is not None)
         self.outputs: list[str] = []
         self.is_box = isinstance(action_space, spaces.Box)
+        self.whole = self.is_box and np.dtype(action_space.dtype).kind in "iu"
         if isinstance(action_space, spaces.Box):
             self.register_buffer("low", torch.as_tensor(action_space.low, dtype=torch.float32))
             self.register_buffer("high", torch.as_tensor(action_space.high, dtype=torch.float32))
@@ -93,8 +95,11 @@ class Function(nn.Module):
         return tuple(found.values())
 
     def within_bounds(self, actions: Tensor) -> Tensor:
-        """Actions as the environment gets them: within a Box's bounds."""
-        return torch.minimum(torch.maximum(actions, self.low), self.high) if self.is_box else actions
+        """Actions as the environment gets them: within a Box's bounds, whole numbers where it holds such."""
+        if not self.is_box:
+            return actions
+        actions = torch.minimum(torch.maximum(actions, self.low), self.high)
+        return actions.round() if self.whole else actions
 
 
 def quantised(function: Function) -> Function:

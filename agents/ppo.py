@@ -18,7 +18,6 @@ from torch import Tensor
 from agents import checks, distributed, horizon, schedules
 from agents.actor_critic import Policy
 from agents.actor_critic import check_spaces as check_spaces
-from agents.distributions import Heads
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
@@ -176,7 +175,8 @@ class TrainState:
             self.collector.keep_obs_in(torch.bfloat16, self.policy.widens and self.policy.norm is None)
         torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         self.collector.memory = self.policy.initial_memory(envs.num_envs).to(device)
-        _check_mask(self.policy.heads, self.collector.masks.num_columns)
+        if not self.policy.heads.is_box:
+            checks.mask_columns(self.collector.masks.num_columns, self.policy.heads.num_columns)
         alone = distributed.size() == 1 and self.novelty is None
         draws = [self.generator, self.collector.owners.generator]
         self.graphs = Graphs(self.collector.device, draws, config.cuda_graphs)
@@ -240,14 +240,6 @@ def compiled(function: Callable[..., T]) -> Callable[..., T]:
     if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
         raise ValueError("compile = True needs a C++ compiler, and there is no g++ or clang++ here; install one")
     return torch.compile(function)
-
-
-def _check_mask(heads: Heads, num_columns: int | None) -> None:
-    if num_columns is not None and not heads.is_box and num_columns != heads.num_columns:
-        raise ValueError(
-            f"the env's action masks have {num_columns} columns, its actions need {heads.num_columns}; "
-            "give a mask that space.sample takes, or an action_layout"
-        )
 
 
 def learn(envs: Any, config: Config, state: TrainState | None = None) -> Iterator[dict[str, float]]:

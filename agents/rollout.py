@@ -5,6 +5,7 @@ rollout's rows; any other Gymnasium vector env is copied into them. How an env r
 same rows for NEXT_STEP, SAME_STEP and DISABLED.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,10 @@ Act = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor, di
 
 class EnvError(Exception):
     """An environment raised an error in the middle, or gave what can't be learned from; its own error is the cause."""
+
+
+class Diverged(Exception):
+    """What is learned is no finite number any more."""
 
 
 Final = tuple[Tensor, Tensor, Tensor, Tensor | None]
@@ -106,7 +111,9 @@ class Collector:
     """Steps a vector env with a policy and fills rollouts, going on where the last one ended.
 
     Args:
-        envs: what `envs.make_vec` gives, or any Gymnasium vector env; it is reset with `seed`.
+        envs: what `envs.make_vec` gives, or any Gymnasium vector env; it is reset with `seed`. In a batch that resets
+            within the step (SAME_STEP) single envs must give a new array each time: Gymnasium keeps the array alone,
+            and an env that writes into it again changes its own last observation.
         device: of the rollouts; worlds on another device are copied from.
         seed: of the envs, and of what opponents draw. Of several ranks each has the envs that come after those of the
             rank before: worlds of ours were made as such, the others are seeded so.
@@ -137,7 +144,9 @@ class Collector:
         self.action_space = envs.single_action_space
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.speaks_torch = getattr(envs, "device", None) is not None
-        self.in_place = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
+        takes_out = "out" in inspect.signature(envs.step).parameters
+        here = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
+        self.in_place = here and takes_out
         self.obs_shape, self.obs_dtype = self.encoder.shape, self.encoder.dtype
         self.fixed = horizon.fits(self) if fixed is None else fixed
         self.owners = Owners(self.num_envs, self.device, distributed.seed(seed), self.fixed)
@@ -152,6 +161,7 @@ class Collector:
         self._zeros = np.zeros(0, np.float32)
         try:
             obs, infos = envs.reset(seed=seed + first_row)
+            self.speaks_torch = self.speaks_torch and (takes_out or isinstance(obs, Tensor))
             self.masks = Masks(envs, infos)
             self._receive(obs, infos)
         except Exception as error:
@@ -310,7 +320,12 @@ class Collector:
     def _step(self, actions: Tensor, t: int, rollout: Rollout, finals: list[Final]) -> None:
         """Steps the envs into row t, and notes final observations and who starts anew at t + 1."""
         out, ended = rollout._outs[t], rollout._rows["starts"][t + 1]
-        infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
+        try:
+            infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
+        except ValueError as error:
+            if actions.isfinite().all():
+                raise
+            raise Diverged("the policy's actions are no finite numbers") from error
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
         over = ended if self._over is None else self._over
         self.episodes.note(t, infos, self.owners.owner)
@@ -322,7 +337,7 @@ class Collector:
                 mask = out["action_mask"][rows] if "action_mask" in out else None
                 finals.append((rows + t * self.num_envs, out["obs"][rows], self.memory[rows], mask))
                 self._reset_rows(ended, out)
-        elif "final_obs" in infos:
+        elif "final_obs" in infos and (self.in_place or over.any()):
             rows = over.nonzero().flatten()
             try:
                 final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
@@ -339,8 +354,9 @@ class Collector:
             raise ValueError('SAME_STEP envs must give infos["final_obs"] when an episode ends; these gave none')
 
     def _step_and_copy(self, actions: Tensor, out: dict[str, Tensor]) -> dict[str, Any]:
+        given = self._to_envs(actions)
         try:
-            obs, rewards, terminated, truncated, infos = self.envs.step(self._to_envs(actions))
+            obs, rewards, terminated, truncated, infos = self.envs.step(given)
             found = {"obs": self.encoder(obs), "rewards": rewards, "terminated": terminated, "truncated": truncated}
             mask = self.masks(infos)
         except Exception as error:
@@ -364,6 +380,8 @@ class Collector:
             return actions.to(self.envs.device)
         array = actions.cpu().numpy()
         if isinstance(self.action_space, spaces.Box):
+            if not np.isfinite(array).all():
+                raise ValueError("actions must be finite numbers")
             array = np.clip(array, self.action_space.low, self.action_space.high)
             if self.action_space.dtype.kind in "iu":  # pyright: ignore
                 array = np.rint(array)
@@ -391,8 +409,14 @@ class Collector:
         if not self.owners.opponents:
             rollout.valid.fill_(True)
         if self.mode == AutoresetMode.NEXT_STEP:
-            rollout.valid[0] &= ~fake_at_start
-            rollout.valid[1:] &= ~(rollout.terminated[:-1] | rollout.truncated[:-1])
+            ended = rollout.terminated | rollout.truncated
+            fake = torch.cat([fake_at_start.unsqueeze(0), ended[:-1]])
+            rollout.valid &= ~fake
+            if (ended & fake).any():
+                raise EnvError(
+                    "an episode ended in the very step that was to begin it, as NEXT_STEP has it; does the env reset "
+                    'itself otherwise? Say how in its metadata["autoreset_mode"]'
+                )
 
     def _check_rewards(self, rollout: Rollout) -> None:
         """A product with zeros tells at little cost whether any is not finite."""

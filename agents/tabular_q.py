@@ -88,6 +88,7 @@ class TrainState:
     def __init__(self, envs: Any, config: Config, device: str = "cpu") -> None:
         self.policy = make_policy(envs, config).to(device)
         self.collector = Collector(envs, device=device, seed=config.seed)
+        checks.mask_columns(self.collector.masks.num_columns, self.policy.tables.shape[-1])
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self.next_actions = torch.zeros(envs.num_envs, dtype=torch.int64, device=device)
         """int64 `[N]`: chosen already, for each row whose episode goes on; SARSA's only."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments import runs
 from experiments.errors import InputError
+from experiments.worlds import close
 
 SELECTION_SEED = 20_000
 """Of the episodes that the best agent is chosen by, apart from those that it is measured on afterwards."""
@@ -58,7 +59,7 @@ class Judge:
     def close(self) -> None:
         """Closes its environments."""
         if self.envs is not None:
-            self.envs.close()
+            close(self.envs)
 
 
 def best_of(run: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import tyro
 from experiments import flags, runs
 from experiments.errors import InputError, as_input_error, check_seed
 from experiments.flags import Modules
-from experiments.worlds import EVALUATION_SEED, import_modules
+from experiments.worlds import EVALUATION_SEED, close, import_modules
 
 Trained = tuple[runs.RunConfig, Path]
 """A run's configuration, and one of its checkpoints."""
@@ -138,5 +138,5 @@ def evaluate_agents(trained: list[Trained], options: Options) -> dict[str, Any]:
             name: evaluate(policy, envs, options.episodes, deterministic=name == "deterministic", seed=options.seed)
             for name in ("deterministic", "stochastic")
         }
-    envs.close()
+    close(envs)
     return results

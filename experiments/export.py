@@ -10,7 +10,7 @@ from typing import Any
 from experiments import flags, runs
 from experiments.errors import InputError, as_input_error, check_file, install
 from experiments.flags import Modules
-from experiments.worlds import EVALUATION_SEED, import_modules
+from experiments.worlds import EVALUATION_SEED, close, import_modules
 
 STEPS, ROWS = 8, 512
 """How many random observations a file is checked on, or a few more where rows are teams: a policy that remembers sees
@@ -67,7 +67,7 @@ def show_returns(run_config: runs.RunConfig, policy: Any, path: Path) -> None:
     for name, player in {"policy": policy, "file": Loaded(path)}.items():
         envs = evaluation_envs(run_config, EPISODES)
         print(f"  the {name} earns {evaluate(player, envs, EPISODES, seed=EVALUATION_SEED)}")
-        envs.close()
+        close(envs)
 
 
 def prepare(run_config: runs.RunConfig, checkpoint: Path) -> tuple[Any, Any, list[dict[str, Any]]]:
@@ -75,20 +75,21 @@ def prepare(run_config: runs.RunConfig, checkpoint: Path) -> tuple[Any, Any, lis
     import torch
 
     from agents.export import Function
-    from agents.rollout import Collector
+    from agents.rollout import Collector, EnvError
     from experiments.trained import environment, evaluation_envs, load_policy
 
     environment(run_config)
     torch.set_num_threads(1)
     envs = evaluation_envs(run_config, 2)
-    collector = Collector(envs)
+    with as_input_error(EnvError, prefix=f"{run_config.env_id} broke down: "):
+        collector = Collector(envs)
     policy = load_policy(run_config, checkpoint, envs)
     if hasattr(policy, "bfloat16"):
         policy.bfloat16 = False  # a file has float32 everywhere
     columns = collector.masks.num_columns
     inputs = random_inputs(envs.single_observation_space, columns, -(-ROWS // team_of(policy)) * team_of(policy))
     function = Function(policy, envs.single_action_space, columns is not None)
-    envs.close()
+    close(envs)
     return policy, function, inputs
 
 

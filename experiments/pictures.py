@@ -53,8 +53,8 @@ class Painter:
             )
         try:
             pictures = envs.render()
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        except Exception as error:
+            raise InputError(f"the environment's render failed with {type(error).__name__}: {error}") from error
         if not pictures or pictures[0] is None:
             raise InputError(f"{envs.spec.id if envs.spec else 'the environment'} has no picture to show")
         return np.asarray(pictures[0], np.uint8)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import flags, runs
-from experiments.errors import InputError, check_file, check_seed
+from experiments.errors import InputError, as_input_error, check_file, check_seed
 from experiments.flags import Modules
 from experiments.pictures import Painter
 from experiments.progress import say_cut_off
 from experiments.screens import PlayWindow, Video, Window
-from experiments.worlds import EVALUATION_SEED, EnvChoice, choose, import_modules, make_one, make_world
+from experiments.worlds import EVALUATION_SEED, EnvChoice, choose, close, import_modules, make_one, make_world
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,20 @@ def main(argv: list[str]) -> int:
 
 def _screen(options: Options, envs: Any) -> Any:
     """A video or a window, to be closed."""
-    fps = int(envs.metadata.get("render_fps") or 30)
+    fps = max(1, round(envs.metadata.get("render_fps") or 30))
     return contextlib.closing(Video(Path(options.video), fps) if options.video else Window(fps))
 
 
 def _watch_agent(run_config: runs.RunConfig, path: Path, options: Options) -> None:
+    from agents.rollout import EnvError
     from experiments.trained import environment, load_policy
 
     envs = make_one(environment(run_config))
     policy = load_policy(run_config, path, envs)
-    with _screen(options, envs) as screen:
+    broken = as_input_error(EnvError, prefix=f"{run_config.env_id} broke down: ")
+    with broken, _screen(options, envs) as screen:
         play(policy, envs, screen, options)
-    envs.close()
+    close(envs)
 
 
 def _watch_teams(run_config: runs.RunConfig, options: Options) -> None:
@@ -103,7 +105,7 @@ def _watch_teams(run_config: runs.RunConfig, options: Options) -> None:
     teams = Teams(envs, first, second, options.seed, deterministic=not options.stochastic)
     with _screen(options, envs) as screen:
         versus.watch(envs, teams, screen, options.seed, options.episodes, options.max_steps)
-    envs.close()
+    close(envs)
 
 
 def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
@@ -130,7 +132,7 @@ def _play_by_hand(options: Options, given: dict[str, Any]) -> int:
     with contextlib.closing(PlayWindow(pilot.fps or envs.world.render_fps)) as screen:
         game = human.Game(envs, row, pilot, others, screen, report if versus.is_match(envs) else None)
         game.play(options.seed, options.episodes, options.max_steps)
-    envs.close()
+    close(envs)
     return 0
 
 

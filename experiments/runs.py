@@ -46,6 +46,7 @@ class RunConfig:
     checkpoint_every: int = 0
     eval_every: int = 0
     eval_episodes: int = 20
+    stop_at_return: float | None = None
     modules: list[str] = field(default_factory=list)
     """Modules that `--module` imported; they are imported again only if named again."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -236,6 +237,13 @@ def find_checkpoint(run: Path, name: str | None = None) -> Path:
     raise InputError(f"{run} has no checkpoint {name!r}; there are those after steps {steps}")
 
 
+def returns(run: Path, until: int) -> list[float]:
+    """What metrics.csv says of the returns of iterations up to a step, of those in which episodes ended."""
+    rows = Table.read(run / "metrics.csv")[1]
+    told = [row.get("charts/episodic_return", "") for row in rows if int(row["step"]) <= until]
+    return [float(value) for value in told if value]
+
+
 class Table:
     """A CSV file that grows by rows, whose first column is the step; each row is on disk when `add` returns.
 
@@ -282,8 +290,8 @@ class Table:
     def _rewrite(self) -> None:
         from agents.checkpoint import write_atomic
 
-        header = ",".join(self.columns) + "\n"
-        write_atomic(self.path, (header + self._lines(self.rows)).encode())
+        header = dict(zip(self.columns, self.columns, strict=True))
+        write_atomic(self.path, self._lines([header, *self.rows]).encode())
 
     def _lines(self, rows: list[dict[str, str]]) -> str:
         text = io.StringIO()

@@ -18,7 +18,7 @@ class Video:
     def __init__(self, path: Path, fps: int) -> None:
         import imageio.v2 as imageio
 
-        self.path = path
+        self.path, self.shown = path, False
         options: dict[str, Any] = {"fps": fps, "macro_block_size": 2}
         if path.suffix == ".gif":
             options = {"duration": 1000 / min(fps, 50), "loop": 0}
@@ -31,8 +31,9 @@ class Video:
     def show(self, picture: np.ndarray, title: str) -> bool:
         """Adds a picture; a video has no title. The last one stays within even bounds, which mp4 needs."""
         height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-        with as_input_error(OSError, prefix=f"can't write --video {self.path}: "):
+        with as_input_error(OSError, ValueError, prefix=f"can't write --video {self.path}: "):
             self.writer.append_data(picture[:height, :width])
+        self.shown = True
         return True
 
     def close(self) -> None:
@@ -43,7 +44,7 @@ class Video:
         """
         with as_input_error(OSError, RuntimeError, prefix=f"can't write --video {self.path}: "):
             self.writer.close()
-            if self.path.suffix == ".mp4":
+            if self.path.suffix == ".mp4" and self.shown:
                 import imageio_ffmpeg
 
                 imageio_ffmpeg.count_frames_and_secs(str(self.path))

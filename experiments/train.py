@@ -24,9 +24,11 @@ from experiments.errors import InputError, as_input_error
 from experiments.log import RunLog
 from experiments.progress import ProgressLine
 from experiments.train_flags import Options, ResumeOptions, parse
-from experiments.worlds import EVALUATION_SEED, EnvChoice, make_batch
+from experiments.worlds import EVALUATION_SEED, EnvChoice, close, make_batch
 
 MANY_ENVS = 256
+RECENT = 5
+"""Iterations whose returns --stop-at-return looks at."""
 IN_PROCESSES = ("ppo", "league")
 """Algorithms that learn in several processes."""
 
@@ -174,6 +176,10 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
     for name, value in {"seed": config.seed, **{name: getattr(options, name) for name in counts}}.items():
         if value < 0:
             raise InputError(f"--{name.replace('_', '-')} must be at least 0, got {value}")
+    if config.seed >= 2**63:
+        raise InputError(f"--seed must lie in 0..{2**63 - 1}, got {config.seed}")
+    if options.stop_at_return is not None and math.isnan(options.stop_at_return):
+        raise InputError("--stop-at-return must be a number, got nan")
     if getattr(config, "learning_starts", 0) >= config.total_timesteps:
         raise InputError(
             f"nothing would be learned: --learning-starts {config.learning_starts} is not before the end, "
@@ -192,6 +198,7 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
         checkpoint_every=every,
         eval_every=options.eval_every,
         eval_episodes=options.eval_episodes,
+        stop_at_return=options.stop_at_return,
         modules=list(options.module),
         versions=runs.versions(),
         commit=runs.commit(),
@@ -238,7 +245,7 @@ def train(
         the exit code: 0 when it is complete, 128 + the signal's number when a signal stopped it.
     """
     from agents import distributed
-    from agents.rollout import EnvError
+    from agents.rollout import Diverged, EnvError
 
     first = distributed.rank() == 0
     if first and hasattr(state, "use_folder"):
@@ -247,8 +254,9 @@ def train(
         with as_input_error(ValueError, RuntimeError, KeyError, prefix="the checkpoint doesn't fit: "):
             state.load_state_dict(saved["train"])
     try:
+        stop_at = run_config.stop_at_return if options.stop_at_return is None else options.stop_at_return
         with runs.alone(run) if first else nullcontext():
-            stopped_by = _loop(run, run_config, config, envs, state, saved is not None, options.stop_at_return)
+            stopped_by = _loop(run, run_config, config, envs, state, saved is not None, stop_at)
     except KeyboardInterrupt:
         print(
             f"interrupted after {state.global_step:,} steps; go on from the last checkpoint with: {_again(run)}",
@@ -257,8 +265,9 @@ def train(
         return 130
     except Diverged as error:
         raise InputError(
-            f"{error}\nthe last checkpoint is of before; a lower --learning-rate, in a new run, or normalised "
-            "observations may help"
+            f"training went astray: after {state.global_step:,} steps {error}\n"
+            "the last checkpoint is of before; a lower --learning-rate, in a new run, or normalised observations may "
+            "help"
         ) from error
     except EnvError as error:
         kept = save(run, state) if distributed.size() == 1 else "the last checkpoint"
@@ -272,7 +281,7 @@ def train(
         raise InputError(
             f"{error}\nall end after {state.global_step:,} steps; go on from the last checkpoint with: {_again(run)}"
         ) from error
-    envs.close()
+    close(envs)
     if stopped_by:
         name = signal.Signals(stopped_by).name
         print(f"stopped by {name} after {state.global_step:,} steps; go on with: {_again(run)}")
@@ -307,12 +316,12 @@ def _loop(
     log = RunLog(run, last if resumed else None) if first else None
     judge = Judge(run, run_config, run_config.eval_episodes)
     progress = ProgressLine(config.total_timesteps, last)
-    recent: deque[float] = deque(maxlen=5)
+    recent = deque(runs.returns(run, last)[-RECENT:] if resumed and stop_at is not None else [], maxlen=RECENT)
     try:
         with _signals() as received:
             for metrics in learn(envs, config, state):
                 step = state.global_step
-                _check_losses(step, metrics)
+                _check_losses(metrics)
                 metrics = metrics | (judge.look(state, last) if first else {})
                 progress.update(step, metrics)
                 if log is not None:
@@ -337,14 +346,12 @@ def _loop(
     return 0 if complete else stop
 
 
-class Diverged(Exception):
-    """A loss is no finite number any more, so nothing more can be learned."""
+def _check_losses(metrics: dict[str, float]) -> None:
+    from agents.rollout import Diverged
 
-
-def _check_losses(step: int, metrics: dict[str, float]) -> None:
     for name, value in metrics.items():
         if name.startswith("losses/") and not math.isfinite(value):
-            raise Diverged(f"training went astray: after {step:,} steps {name} is {value}")
+            raise Diverged(f"{name} is {value}")
 
 
 def save(run: Path, state: Any) -> Path:

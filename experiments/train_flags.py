@@ -55,7 +55,8 @@ class ResumeOptions:
     module: Modules = ()
     """A module of your own that the run needs."""
     stop_at_return: float | None = None
-    """Stop early once the mean return of the last 5 iterations in which episodes ended reaches this."""
+    """Stop early once the mean return of the last 5 iterations in which episodes ended reaches this; inf: never.
+    By default as the run was started with."""
     eval_episodes: int | None = None
     """Episodes of the evaluation at the end, 0 for none; by default as the run was started with."""
 

@@ -1,6 +1,7 @@
 """How an id and its options become environments: Quintet's own in batches of tensors, anyone's through Gymnasium."""
 
 import contextlib
+import copy
 import importlib
 import inspect
 import signal
@@ -119,6 +120,11 @@ def flag(option: str) -> str:
 def env_options(env_id: str) -> tuple[dict[str, inspect.Parameter], bool]:
     """The options of an environment by name, and whether it also takes others (**kwargs)."""
     spec = gymnasium.registry[env_id]
+    if spec.entry_point is None:
+        raise InputError(
+            f"{env_id} is registered with a vector_entry_point alone; give its batch to an algorithm in Python: "
+            "ppo.learn(gymnasium.make_vec(...), config)"
+        )
     with _extras(env_id):
         maker = world_maker(env_id) if env_id in envs.registered_worlds() else _creator(spec.entry_point)
     if not callable(maker):
@@ -184,12 +190,29 @@ def _make_others(choice: EnvChoice, num_envs: int, vectorization: str) -> Any:
     if is_atari(choice.id):
         settings |= {"vectorization_mode": "vector_entry_point", "reward_clipping": False}
         return gymnasium.make_vec(choice.id, num_envs, **(settings | choice.options))
+    how: dict[str, Any] = {"vectorization_mode": vectorization, "wrappers": [OwnObservations]}
     if vectorization == "async":
         settings["context"] = "spawn"
     with _interrupts_ignored() if vectorization == "async" else contextlib.nullcontext():
-        return gymnasium.make_vec(
-            choice.id, num_envs, vectorization_mode=vectorization, vector_kwargs=settings, **choice.options
-        )
+        return gymnasium.make_vec(choice.id, num_envs, **how, vector_kwargs=settings, **choice.options)
+
+
+class OwnObservations(gymnasium.Wrapper):
+    """Copies what an environment shows.
+
+    Many write into the same array each time; Gymnasium's batches that reset within the step keep the array alone and
+    would give the next episode's first observation as the last one of the episode that ended.
+    """
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """As the environment's."""
+        obs, info = self.env.reset(**options)
+        return copy.deepcopy(obs), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the environment's."""
+        obs, *others = self.env.step(action)
+        return copy.deepcopy(obs), *others  # pyright: ignore
 
 
 def make_one(choice: EnvChoice) -> Any:
@@ -200,7 +223,7 @@ def make_one(choice: EnvChoice) -> Any:
     Raises:
         InputError: as `make_batch`, or an environment that can't be drawn.
     """
-    with _judging(choice):
+    with _judging(choice, "is to draw pictures"):
         if choice.is_world:
             mode: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
         else:
@@ -209,6 +232,14 @@ def make_one(choice: EnvChoice) -> Any:
             if is_atari(choice.id):
                 mode |= {"wrappers": [_seen_as_in_batches], "frameskip": 1}
         return gymnasium.make_vec(choice.id, 1, render_mode="rgb_array", **mode, **choice.options)
+
+
+def close(envs: Any) -> None:
+    """Closes environments; what somebody else's have against it is said, and nothing is lost by it."""
+    try:
+        envs.close()
+    except Exception as error:
+        print(f"the environment's close failed with {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def is_atari(env_id: str) -> bool:
@@ -242,9 +273,10 @@ def spaces_of(env_id: str) -> tuple[Any, Any]:
 
 
 @contextlib.contextmanager
-def _judging(choice: EnvChoice) -> Iterator[None]:
-    """Errors while an environment is made are the user's if they say so, or if options were given."""
-    expected: tuple[type[Exception], ...] = (Exception,) if choice.options else (ValueError, gymnasium.error.Error)
+def _judging(choice: EnvChoice, purpose: str = "") -> Iterator[None]:
+    """Errors while an environment is made are the user's, but for those of Quintet's worlds made without options."""
+    ours = choice.is_world and not choice.options
+    expected: tuple[type[Exception], ...] = (ValueError, gymnasium.error.Error) if ours else (Exception,)
     with _extras(choice.id), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -254,7 +286,8 @@ def _judging(choice: EnvChoice) -> Iterator[None]:
         except expected as error:
             given = ", ".join(f"{flag(name)} {value}" for name, value in choice.options.items())
             kind = "" if isinstance(error, ValueError | gymnasium.error.Error) else f"{type(error).__name__}: "
-            raise InputError(f"{choice.id} can't be made{' with ' + given if given else ''}: {kind}{error}") from error
+            what = f"can't be made{' with ' + given if given else ''}" + (f" where it {purpose}" if purpose else "")
+            raise InputError(f"{choice.id} {what}: {kind}{error}") from error
 
 
 @contextlib.contextmanager
