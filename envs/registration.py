@@ -139,7 +139,7 @@ def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
 
 
 def did_you_mean(name: str, known: Any, prefix: str = "") -> str:
-    """'; did you mean ...?' with the nearest known name, or nothing. That names have `prefix` is no likeness."""
+    """' (did you mean ...?)' with the nearest known name, or nothing. That names have `prefix` is no likeness."""
     shorter = {one.removeprefix(prefix): one for one in known}
     nearest = difflib.get_close_matches(name.removeprefix(prefix), shorter, n=1, cutoff=0.55)
-    return f"; did you mean {shorter[nearest[0]]!r}?" if nearest else ""
+    return f" (did you mean {shorter[nearest[0]]!r}?)" if nearest else ""

@@ -220,7 +220,7 @@ class Game:
         painter = self.painter
         if painter.canvas is None:
             return painter.picture()
-        painter.set_look(self.screen.look)
+        painter.set_look(self.pilot.look if self.report else self.screen.look)  # a rated game keeps its fog
         painter.draw(state)
         self.pilot.mark(painter, state)
         return painter.canvas.pixels()

@@ -271,9 +271,10 @@ def _next_place(start: tuple[float, float], goal: tuple[float, float], sight: Si
     steps = distances(sight.cells.tobytes(), width, _free_cell(goal, sight))
     row, column = int(start[1] + height / 2), int(start[0] + width / 2)
     for _ in range(LOOK_AHEAD):
-        around = steps[row - 1 : row + 2, column - 1 : column + 2]
+        top, left = max(row - 1, 0), max(column - 1, 0)
+        around = steps[top : row + 2, left : column + 2]
         down, right = np.unravel_index(int(np.argmin(around)), around.shape)
-        row, column = row + int(down) - 1, column + int(right) - 1
+        row, column = top + int(down), left + int(right)
         if steps[row, column] == 0:
             return goal
     return column + 0.5 - width / 2, row + 0.5 - height / 2

@@ -58,6 +58,8 @@ def import_modules(names: Sequence[str]) -> None:
             raise InputError(f"--module {given!r}: give a module's name, or a file in {Path.cwd()} or below")
         try:
             importlib.import_module(name)
+        except ValueError as error:
+            raise InputError(f"--module {given}: {error}") from error
         except SyntaxError as error:
             raise InputError(f"--module {name}: {error.msg} ({error.filename}, line {error.lineno})") from error
         except ModuleNotFoundError as error:

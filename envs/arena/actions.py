@@ -233,12 +233,16 @@ def obey(state, params, index):
 
 @rule
 def keep_target(state, seat):
-    """Finds the row of what the seat's action was aimed at; if it is gone, an action that is aimed ends."""
+    """Finds the row of what the seat's action was aimed at; if it is gone, an action that is aimed ends, and what is
+    done once (a ward, a purchase, a point for an ability) was done in the first tick."""
+    verb = state.action[seat, 0]
+    if verb == WARD or verb >= BUY:
+        state.action[seat, 0] = np.int32(STOP)
+        return
     for row in range(state.row.shape[1]):
         if state.row[seat, row] == state.held[seat]:
             state.action[seat, 1] = np.int32(row)
             return
-    verb = state.action[seat, 0]
     if verb == ATTACK or CAST <= verb < WARD:
         state.action[seat, 0] = np.int32(STOP)
 

@@ -95,7 +95,8 @@ def parse_map(text: str) -> Map:
     """The map drawn in a text.
 
     Raises:
-        ValueError: an unknown letter, uneven rows, no symmetry, a missing fountain or lane, a map too large.
+        ValueError: an unknown letter, uneven rows, no symmetry, a missing fountain or lane, tiers of towers with gaps,
+            a fountain without a way to the enemy, a map too large.
     """
     rows = text.strip("\n").split("\n")
     _check(rows)
@@ -112,6 +113,9 @@ def parse_map(text: str) -> Map:
     ]
     goals = _goals(grid, own, lanes)
     flow = [_flow(grid, goal, letter) for goal, letter in goals]
+    fountain = next(row * width + column for row, column in own if grid[row, column] == "F")
+    if flow[0][fountain] == ARRIVED:
+        raise ValueError("map: no way leads from a fountain (F) to the enemy's core; open the walls (#) between")
     return Map(
         width,
         height,
@@ -141,9 +145,17 @@ def _check(rows: list[str]) -> None:
             f"map: line {at // width + 1}, column {at % width + 1} is {text[at]!r}, but turned by 180 degrees "
             f"{turned[at]!r} lies there; both halves must look alike"
         )
-    for letter, what in (("F", "fountains"), ("1", "first towers")):
-        if text.count(letter) < 2:
-            raise ValueError(f"map: {text.count(letter)} {what} ({letter}); each team needs one")
+    if text.count("F") != 2:
+        raise ValueError(f"map: {text.count('F')} fountains (F); each team has one")
+    if text.count("1") < 2:
+        raise ValueError(f"map: {text.count('1')} first towers (1); each team needs one")
+    if text.count("A") not in (0, 2):
+        raise ValueError(f"map: {text.count('A')} ancients (A); each team has one, or there is none")
+    for tier in (2, 3):
+        if str(tier) in text and str(tier - 1) not in text:
+            raise ValueError(f"map: towers of tier {tier} open when one of tier {tier - 1} falls, and there is none")
+    if "A" in text and "4" not in text:
+        raise ValueError("map: an ancient (A) opens when the fourth towers (4) fall, and there is none")
     if not set(text) & set(LANES):
         raise ValueError("map: no lane; mark one with the letters t, m or b")
     if "A" not in text and set(text) & set("234R"):

@@ -63,6 +63,7 @@ def reset_rewards(state, params, index):
     unit = unit_of(params, index)
     state.before[index, 0] = shaped(health_share(state, unit))
     state.before[index, 1] = real(1)
+    state.own[index] = real(0)
 
 
 @rule

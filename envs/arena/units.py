@@ -152,6 +152,21 @@ def open_up(state, params, index):
 
 
 @rule
+def clear_lists(state):
+    """Nothing is listed, nothing lands and nobody is dead."""
+    for team in range(2):
+        for place in range(state.living.shape[1]):
+            state.living[team, place] = np.int32(0)
+        for place in range(state.front.shape[1]):
+            state.front[team, place] = np.int32(0)
+        for place in range(state.sighted.shape[1]):
+            state.sighted[team, place] = np.int32(0)
+    for group in range(state.landing.shape[0]):
+        state.landing[group] = np.int32(0)
+        state.dead[group] = np.int32(0)
+
+
+@rule
 def muster(state, params, index):
     """Lists a team's living creeps and wards, and, whenever a structure has fallen, those that can be hurt."""
     count = np.int32(0)

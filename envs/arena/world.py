@@ -115,7 +115,7 @@ def duel(
     kills_to_win: int = 2,
     **tunables: float,
 ) -> World:
-    """One hero a side, one lane: the enemy's tower or two kills win. Seat 0 is the first team's.
+    """One hero a side, one lane: the enemy's tower or second death wins. Seat 0 is the first team's.
 
     Args:
         map: a built-in map ("arena", "duel") or the path of a text file; see `envs.arena.map` for the letters.
@@ -130,7 +130,7 @@ def duel(
         randomize: how far units' numbers vary from world to world, a share of each (`envs.arena.randomize`).
         head_start: levels above `start_level` that heroes start with at most, drawn for each world.
         frame_skip: ticks of 0.2 s that a step plays with the same action, which keeps its target.
-        kills_to_win: kills that end the game; 0: only the tower does.
+        kills_to_win: deaths of the enemy, by whomever, that end the game; 0: only the tower does.
         tunables: numbers of `params` by name: `reward_win=10.0`, `first_wave=1` and the others of `TUNABLES`.
 
     Raises:
@@ -214,8 +214,8 @@ def _look(size: Size) -> list[Any]:
 def _reset(size: Size) -> list[Any]:
     seats = 2 * size.team_size
     return [
-        deal, (units.reset_units, size.units), (observe.reset_traits, size.units), (economy.reset_hero, seats),
-        (observe.reset_known, seats), *_look(size),
+        deal, units.clear_lists, (units.reset_units, size.units), (observe.reset_traits, size.units),
+        (economy.reset_hero, seats), (observe.reset_known, seats), *_look(size),
         (rewards.reset_rewards, seats), rewards.reset_siege,
     ]  # fmt: skip
 
@@ -264,13 +264,20 @@ def _params(map: Map, size: Size, options: dict[str, Any]) -> np.ndarray:
             raise ValueError(f"no option or tunable {name!r}{did_you_mean(name, [*options, *given])}")
         given[name] = value
     for name, value in given.items():
-        if isinstance(value, str) or not np.isfinite(value):
+        if not isinstance(value, int | float | np.number) or not np.isfinite(value):
             raise ValueError(f"{name} must be a finite number, got {value!r}")
+        if row.dtype[name].base.kind in "iu" and (value != int(value) or abs(value) >= 2**31):
+            raise ValueError(f"{name} must be a whole number below {2**31}, got {value!r}")
         row[name] = value
+    for name in ("minutes", "randomize", "head_start", "frame_skip"):
+        if not isinstance(options[name], int | float | np.number) or not np.isfinite(options[name]):
+            raise ValueError(f"{name} must be a finite number, got {options[name]!r}")
     if not (options["minutes"] == 0 or round(options["minutes"] * MINUTE) >= 1):
         raise ValueError(f"minutes must be 0, for no limit, or a tick (1/{MINUTE}) or more; got {options['minutes']}")
     row["auto_shop"] = _by_script("shopping", options["shopping"])
     row["auto_learn"] = _by_script("leveling", options["leveling"])
+    if int(options["frame_skip"]) != options["frame_skip"] or options["frame_skip"] < 1:
+        raise ValueError(f"frame_skip must be a whole number of 1 or more, got {options['frame_skip']}")
     row["hold"] = options["frame_skip"]
     _check_bounds(row)
     levels = np.arange(data.MAX_LEVEL + 1)

@@ -80,7 +80,8 @@ class Canvas:
         return self._factor / abs(self._scale[0])
 
     def _at(self, point: Point) -> tuple[float, float]:
-        return (point[0] - self._origin[0]) * self._scale[0], (point[1] - self._origin[1]) * self._scale[1]
+        x, y = (point[0] - self._origin[0]) * self._scale[0], (point[1] - self._origin[1]) * self._scale[1]
+        return float(x), float(y)  # pygame takes no NumPy numbers
 
     def _length(self, length: float) -> int:
         return max(1, round(length * abs(self._scale[0])))

@@ -10,6 +10,7 @@ import dis
 import hashlib
 import importlib.util
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.engine.driver import constants, driver_source, num_phases
+from envs.engine.front import fronted
 from envs.engine.rules import DEBUG, JIT_OPTIONS, Rule, World, param_records, plain, real, record_dtype
 
 KEPT_DRIVERS = 16
@@ -48,8 +50,11 @@ def kernels(world: World) -> Kernels:
     source, rules = driver_source(world)
     digest = fingerprint(world, source, rules)
     if digest not in _LOADED:
-        namespace = constants(world) | rules
-        _LOADED[digest] = _plain_kernels(source, namespace) if DEBUG else _compiled(world, digest, source, namespace)
+        found = constants(world)
+        if DEBUG:
+            _LOADED[digest] = _plain_kernels(source, found | {name: fronted(rule) for name, rule in rules.items()})
+        else:
+            _LOADED[digest] = _compiled(world, digest, source, found | rules)
     return _LOADED[digest]
 
 
@@ -205,6 +210,7 @@ def _function_pieces(function: FunctionType, seen: set[Any]) -> Iterator[bytes]:
     called = {one.argval for one in dis.get_instructions(function) if one.opname == "LOAD_GLOBAL"}
     if "print" in called - function.__globals__.keys():
         raise ValueError(f"the rule {function.__name__} prints, which compiled rules can't; use QUINTET_DEBUG=1")
+    _refuse_chance(function)
     for name in names:
         if name not in function.__globals__:
             continue
@@ -213,6 +219,20 @@ def _function_pieces(function: FunctionType, seen: set[Any]) -> Iterator[bytes]:
             raise ValueError(f"the rule {function.__name__} calls itself, which compiled rules can't; use a loop")
         yield name.encode()
         yield from _pieces(value, seen, names)
+
+
+def _refuse_chance(function: FunctionType) -> None:
+    """Holds that all chance comes from the record: that of others is not the same in a batch, on threads, on a GPU."""
+    steps = list(dis.get_instructions(function))
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        value = function.__globals__.get(step.argval) if step.opname == "LOAD_GLOBAL" else None
+        numpys = value is np and following is not None and following.argval == "random"
+        drawing = value is random or value is np.random or isinstance(getattr(value, "__self__", None), random.Random)
+        if numpys or drawing:
+            raise ValueError(
+                f"the rule {function.__name__} draws from {step.argval}{'.random' if numpys else ''}; use randint or "
+                "uniform of envs.engine, which are the same in every batch"
+            )
 
 
 def _names(code: CodeType) -> set[str]:

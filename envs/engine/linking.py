@@ -5,6 +5,7 @@ bottom of a hierarchy is optimised once for every function above it; a large wor
 driver's entry point is compiled, every function that it reaches is only lowered and linked in.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -14,7 +15,7 @@ from llvmlite.binding import Linkage
 from numba.core import event, registry, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.np import arrayobj
 
 APART = ("params", "tables", "obs", "mask")
@@ -115,8 +116,8 @@ def in_one_piece(entry: Any) -> Any:
         with global_compiler_lock, _linked_but(name), event.install_listener("numba:compile", listener):
             try:
                 return compile_entry(argument_types)
-            except (NumbaError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(_why(error)) from error
+            except (NumbaError, UnsupportedBytecodeError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(_why(error, listener.dispatchers)) from error
             finally:
                 for dispatcher in listener.dispatchers:
                     if dispatcher is not entry:
@@ -127,19 +128,37 @@ def in_one_piece(entry: Any) -> Any:
     return entry
 
 
-def _why(error: Exception) -> str:
-    """What stands in the way of compiling rules, and where, of all that numba says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    places = [line for line in lines if line.startswith("File ") and "driver.py" not in line]
-    what = (
-        f"a record has no field {error}"
-        if isinstance(error, KeyError)
-        else next(
-            (line for line in lines if not line.startswith(("Failed in", "During", "File ", "^"))), type(error).__name__
-        )
+REMEDIES = (
+    (r"Cannot bind 'args=", "a rule is called with too few or too many arguments"),
+    (r"NRT required", "rules can't make lists, arrays, texts or sets; keep numbers in fields of the state"),
+    (r"Untyped global name '(\w+)'", r"{0} is neither a number nor a rule; if it is a function, put @rule above it"),
+    (r"NameError: name '(\w+)' is not defined", r"there is no {0}"),
+    (r"No implementation of function Function\(<(?:built-in )?(?:function|class|ufunc) '?([\w.]+)", "rules can't call "
+     "{0} so; use arithmetic, min, max, abs, loops, and what envs.engine gives"),
+    (r"Unknown attribute '(\w+)'", "there is no {0}"),
+)  # fmt: skip
+"""What numba says, and what it comes to."""
+
+
+def _why(error: Exception, compiled: list[Any]) -> str:
+    """What stands in the way of compiling rules, and where, of all that numba says; `compiled` came before it."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    places = [line.rstrip(":") for line in lines if line.startswith("File ") and "driver.py" not in line]
+    rules = [one.py_func for one in compiled if not one.py_func.__module__.startswith("numba.")]
+    if not places and rules:
+        code = rules[-1].__code__
+        places = [f'File "{code.co_filename}", in {code.co_name}, line {code.co_firstlineno} and below']
+    said = (line for line in lines if not line.startswith(("Failed in", "During", "File ", "^")))
+    what = f"a record has no field {error}" if isinstance(error, KeyError) else next(said, type(error).__name__)
+    for pattern, remedy in REMEDIES:
+        if found := re.search(pattern, text):
+            what = remedy.format(*found.groups())
+            break
+    where = f" ({places[-1]})" if places else ""
+    return (
+        f"the rules can't be compiled: {what[:300]}{where}; with QUINTET_DEBUG=1 they are ordinary Python and say more"
     )
-    where = f" ({places[-1].rstrip(':')})" if places else ""
-    return f"the rules can't be compiled: {what}{where}; with QUINTET_DEBUG=1 they are ordinary Python and say more"
 
 
 @contextmanager
@@ -163,7 +182,8 @@ def _linked_but(entry: str) -> Iterator[None]:
 def from_the_front(arrayobj: Any) -> Iterator[None]:
     """While this lasts, numba compiles indices as they are: none is taken to count from the end of its array.
 
-    To ask of each whether it is negative took a tenth of the arena's time. `races.py` holds that none is.
+    To ask of each whether it is negative took a tenth of the arena's time. `front.py` holds that none is, where rules
+    are plain Python.
 
     Args:
         arrayobj: the module of that name in numba, or in numba-cuda.

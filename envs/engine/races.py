@@ -9,12 +9,12 @@ the phase again with everything watched.
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import product
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from envs.engine.driver import constants
+from envs.engine.front import counted, front, refuse_from_the_end
 from envs.engine.random import episode_key, seed_word
 from envs.engine.records import by_attribute
 from envs.engine.rules import DEBUG, Phase, World, arguments, param_records, phases, plain, real, record_dtype
@@ -55,24 +55,6 @@ class Log:
                 if others := [other for other in touched.pop(slot, ()) if other != index]:
                     name = ".".join(str(part) for part in slot)
                     yield f"{name} is written by index {index} and touched by index {others[0]}"
-
-
-def refuse_from_the_end(key: Any) -> None:
-    """Holds that no index counts from the end of an array: compiled rules would read before its beginning.
-
-    Raises:
-        IndexError: one does.
-    """
-    if any(isinstance(one, int | np.integer) and one < 0 for one in (key if isinstance(key, tuple) else (key,))):
-        raise IndexError(f"a rule reads or writes [{key}]; indices count from the front, and -1 is not the last")
-
-
-class Counted(np.ndarray):
-    """An array that is indexed from the front only."""
-
-    def __getitem__(self, key: Any) -> Any:
-        refuse_from_the_end(key)
-        return super().__getitem__(key)
 
 
 class WatchedArray:
@@ -118,11 +100,7 @@ class PlainState:
 
     def __init__(self, record: np.ndarray, writable: bool) -> None:
         fields = {name: record[name][0] for name in record.dtype.names or ()}
-        fields |= {name: value.view(Counted) for name, value in fields.items() if isinstance(value, np.ndarray)}
-        if not writable:
-            for value in fields.values():
-                if isinstance(value, np.ndarray):
-                    value.flags.writeable = False
+        fields |= {name: counted(value, writable) for name, value in fields.items() if isinstance(value, np.ndarray)}
         vars(self).update(fields, _record=record, _writable=writable)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -175,7 +153,8 @@ def find_races(world: World, num_ticks: int = 100, seed: int = 0, control: Seque
 
     Returns:
         One line a conflict: the rule, the slot and two indices. Also each slot that `observe` or `mask` writes in the
-        state, which must stay as it is, and `reset` writing `terms`. Empty where there are none.
+        state, which must stay as it is; `reset` writing `terms`; and what `reset` and `observe` leave unwritten, which
+        must write everything. Empty where there are none.
 
     Raises:
         RuntimeError: not under QUINTET_DEBUG=1.
@@ -199,8 +178,9 @@ class _Watch:
         self.record = self.records.view(np.recarray)[0]
         self.record.seed, self.record.episode = seed_word(seed), -1
         params = param_records(world)
-        self.params = SimpleNamespace(**{name: params[name][0] for name in params.dtype.names or ()})
-        self.tables = constants(world)["Tables"](*by_attribute(world.tables.values())) if world.tables else ()
+        self.params = front("params", params.view(np.recarray)[0])
+        tables = constants(world)["Tables"](*by_attribute(world.tables.values())) if world.tables else ()
+        self.tables = front("tables", tables)
         self.written: dict[tuple[str, int], set[str]] = defaultdict(set)
         world.action_space.seed(seed)
 
@@ -222,6 +202,8 @@ class _Watch:
         record.control[:] = drawn if self.control is None else self.control
         if self.world.reward_terms:
             record.terms[:] = UNTOUCHED
+        if record.episode == 0:
+            yield from self.unwritten_by_reset()
         yield from self.run("reset")
         if self.world.reward_terms and (record.terms != UNTOUCHED).any():
             yield "reset writes state.terms; leave it to the engine, which sets it to zero before each tick"
@@ -239,9 +221,30 @@ class _Watch:
         if 0 < self.params.max_episode_steps <= record.tick:
             record.truncated = 1
 
+    def unwritten_by_reset(self) -> Iterator[str]:
+        """What is not the same after resets of records that were all zeros, and all ones."""
+        before, found = self.records.copy(), []
+        own = [name for name in self.world.state.names or () if not (name == "terms" and self.world.reward_terms)]
+        for filling in (0, 1):
+            for name in own:
+                self.records[name] = filling
+            for phase in phases(self.world.reset):
+                self.call(phase, PlainState(self.records, writable=True), {})
+            found.append(self.records.copy())
+            self.records[:] = before
+        for name in own:
+            if (found[0][name] != found[1][name]).any():
+                places = np.argwhere(found[0][name][0] != found[1][name][0])
+                at = f"[{', '.join(map(str, places[0]))}]" if places.shape[1] else ""
+                yield f"reset does not write state.{name}{at}; what is there at first is of another episode"
+
     def show(self, seat: int) -> Iterator[str]:
         space, layout = self.world.observation_space, self.world.action_layout
-        yield from self.run("observe", seat=seat, obs=np.zeros(space.shape or (1,), space.dtype))
+        seen = [np.full(space.shape or (1,), filling, space.dtype) for filling in (0, 1)]
+        for obs in seen[: 2 if self.record.tick == 1 else 1]:
+            yield from self.run("observe", seat=seat, obs=obs)
+        if self.record.tick == 1 and len(missing := np.argwhere(seen[0] != seen[1])):
+            yield f"observe does not write obs[{', '.join(map(str, missing[0]))}], which is then any number"
         if self.world.mask is not None and layout is not None:
             yield from self.run("mask", seat=seat, mask=np.zeros(layout.num_columns, np.bool_))
 
@@ -282,7 +285,7 @@ class _Watch:
         """
         log, shared = Log(), phase.extent * phase.parts > 1
         outputs = {
-            name: WatchedArray(value, log, (name,)) if shared and isinstance(value, np.ndarray) else value
+            name: WatchedArray(value, log, (name,)) if shared and isinstance(value, np.ndarray) else front(name, value)
             for name, value in given.items()
         }
         self.call(phase, WatchedState(self.records, log, watched), outputs, log)

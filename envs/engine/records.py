@@ -46,7 +46,7 @@ class Records:
         self._param_bytes = torch.from_numpy(params.view(np.uint8).reshape(-1).copy())
         state, params = self._state_bytes.numpy().view(dtype), self._param_bytes.numpy().view(params.dtype)
         self.state, self.params = state.view(np.recarray), params.view(np.recarray)
-        tables = tuple(np.ascontiguousarray(table) for table in world.tables.values())
+        tables = tuple(np.array(table, order="C") for table in world.tables.values())  # rules could write into them
         self.tables = by_attribute(tables)
         self.arrays = (self.state, self.params, *self.tables) if DEBUG else (state, params, *tables)
         self.layout = hashlib.sha256(repr((world.name, dtype.descr, params.dtype.descr)).encode()).hexdigest()[:16]

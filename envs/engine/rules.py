@@ -6,7 +6,6 @@ worlds: it compiles the rules, batches them, seeds, resets, truncates, keeps sta
 
 import inspect
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -43,17 +42,7 @@ ENGINE_FIELDS = {
 """What every record has beside the author's own fields, and what it says to rules."""
 ARGUMENTS = ("state", "params", "tables", "index", "part", "seat", "obs", "mask")
 """What the driver gives rules by name. In every rule these names mean these things and nothing else: compiled code
-rests on a row, the tunables and the tables lying apart from the state."""
-GIVEN = {
-    "reset": ("state", "params", "tables", "index", "part"),
-    "step": ("state", "params", "tables", "index", "part"),
-    "observe": ARGUMENTS[:-1],
-    "mask": ("state", "params", "tables", "index", "part", "seat", "mask"),
-}
-"""Which of them the rules of each part may ask for."""
-INFO_KEYS = ("r", "l", "t", "episode", "action_mask", "reward_terms", "final_obs", "final_info")
-"""What infos hold already, so no statistic has such a name."""
-
+relies on params, tables, obs and mask not overlapping the state."""
 
 JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 """Of numba, for all that is compiled. Nothing allocates, so arrays are passed without counting references, which is an
@@ -184,143 +173,11 @@ class World:
     """`validate(state, params)` raises ValueError for records (`[num_worlds]` and `[R]`) that rules can't index by."""
 
     def __post_init__(self) -> None:
-        self._check_state()
-        self._check_params()
-        self._check_fixed()
-        self._check_scripted()
-        self._check_statistics()
-        self._check_reward_terms()
-        self._check_spaces()
-        for part in ("reset", "step", "observe"):
-            self._check_phases(part, getattr(self, part))
-        if self.mask is not None:
-            self._check_phases("mask", self.mask)
-            if self.action_layout is None:
-                object.__setattr__(self, "action_layout", default_layout(self.action_space))
-        if self.action_layout is not None:
-            self._check_layout(self.action_layout)
+        from envs.engine.world_checks import check
 
-    def _check_state(self) -> None:
-        if not re.fullmatch(r"[\w.-]+", self.name):
-            raise ValueError(f"a world's name is of letters, digits, '_', '.' and '-', got {self.name!r}")
-        if self.state.names is None:
-            raise ValueError(f"{self.name}: state must be a structured dtype with named fields, got {self.state}")
-        if taken := sorted(set(self.state.names) & set(ENGINE_FIELDS)):
-            raise ValueError(f"{self.name}: the engine owns the state fields {taken}; give yours other names")
-        if np.min(self.max_episode_steps) < 0:
-            raise ValueError(
-                f"{self.name}: max_episode_steps must be 0 (no limit) or more, got {self.max_episode_steps}"
-            )
-        if self.frame_skip < 1:
-            raise ValueError(f"{self.name}: frame_skip must be at least 1, got {self.frame_skip}")
-        for key, table in self.tables.items():
-            if not (key.isidentifier() and key[0] != "_"):
-                raise ValueError(f"{self.name}: tables are read as tables.NAME, so {key!r} can't be one; rename it")
-            if table.ndim != 1:
-                raise ValueError(f"{self.name}: table {key!r} must be flat, got shape {table.shape}; use .ravel()")
-
-    def _check_params(self) -> None:
-        rows = self.params
-        if rows is not None and (rows.ndim != 1 or not len(rows) or not rows.dtype.names):
-            raise ValueError(
-                f"{self.name}: params must be one or more rows of a structured dtype, got {rows.dtype} "
-                f"{list(rows.shape)}; write np.array([(...)], dtype)"
-            )
-        of = {"state": self.state, **{f"table {name}": table.dtype for name, table in self.tables.items()}}
-        for what, dtype in (of | ({} if rows is None else {"params": rows.dtype})).items():
-            taken = sorted(set(dtype.names or ()) & (set(dir(np.record)) | {"max_episode_steps", "frame_skip"}))
-            if taken:
-                raise ValueError(f"{self.name}: {what} has fields {taken}, which NumPy or the engine owns; rename them")
-
-    def _check_phases(self, part: str, declared: Any) -> None:
-        for phase in [declared] if callable(declared) else declared:
-            function, *counts = phase if isinstance(phase, tuple) else (phase,)
-            if not callable(function) or not all(isinstance(n, int | np.integer) and n >= 1 for n in counts):
-                raise ValueError(
-                    f"{self.name}: {part} must be a rule or a list of rules, (rule, extent) and (rule, extent, parts) "
-                    f"with counts of 1 or more; got {phase!r}"
-                )
-            self._check_arguments(part, function)
-
-    def _check_layout(self, layout: "ActionLayout") -> None:
-        """A mask's columns that are not those of the actions would be written and read beside it."""
-        sizes = default_layout(self.action_space).sizes
-        fit = len(layout.kinds) == len(sizes) - 1 and all(
-            len(kinds) == sizes[0] and min(kinds) >= -1 for kinds in layout.kinds
-        )
-        if tuple(layout.sizes) != sizes or not fit:
-            raise ValueError(
-                f"{self.name}: action_layout must have the sizes {sizes} of {self.action_space} and, for each part but "
-                f"the first, {sizes[0]} kinds of -1 or more; got {layout}"
-            )
-
-    def _check_fixed(self) -> None:
-        for name in self.fixed:
-            if self.params is None or name not in (self.params.dtype.names or ()):
-                raise ValueError(f"{self.name}: fixed names {name!r}, which is no field of params")
-            if self.params.dtype[name].shape or (self.params[name] != self.params[name][0]).any():
-                raise ValueError(f"{self.name}: params.{name} is fixed, so it is one number, the same in every row")
-
-    def _check_scripted(self) -> None:
-        if self.scripted is None:
-            return
-        if not self.scripted_levels:
-            raise ValueError(f"{self.name}: scripted is {self.scripted}, but scripted_levels is 0; leave scripted out")
-        if len(self.scripted) != self.num_seats or not all(
-            1 <= level <= self.scripted_levels for level in self.scripted
-        ):
-            raise ValueError(
-                f"{self.name}: scripted must give each of the {self.num_seats} seats a level of "
-                f"1..{self.scripted_levels}, got {self.scripted}; leave it out for level 1 everywhere"
-            )
-
-    def _check_statistics(self) -> None:
-        if taken := sorted(set(self.statistics) & set(INFO_KEYS)):
-            raise ValueError(f"{self.name}: infos hold {taken} already; give these statistics' fields other names")
-        if len(set(self.statistics)) != len(self.statistics):
-            raise ValueError(f"{self.name}: a statistic is named twice in {self.statistics}; name each once")
-        for name in self.statistics:
-            self._check_field(name, "statistic", (self.num_seats,), "iuf")
-
-    def _check_reward_terms(self) -> None:
-        if len(set(self.reward_terms)) != len(self.reward_terms):
-            raise ValueError(f"{self.name}: a reward term is named twice in {self.reward_terms}; name each once")
-        if self.reward_terms:
-            self._check_field("terms", "field of the reward terms", (self.num_seats, len(self.reward_terms)), "f")
-
-    def _check_field(self, name: str, role: str, shape: tuple[int, ...], kinds: str) -> None:
-        """Holds that `state` has a field of this shape, its dtype of one of NumPy's kinds."""
-        names = self.state.names or ()
-        found = self.state[name] if name in names else None
-        if found is None or found.shape != shape or found.base.kind not in kinds:
-            wanted = "integer or real" if "i" in kinds else "real"
-            raise ValueError(
-                f"{self.name}: the {role} {name!r} must be a field of state, {wanted} {list(shape)}; got "
-                + (f"{found.base} {list(found.shape)}" if found is not None else f"fields {', '.join(names)}")
-            )
-
-    def _check_spaces(self) -> None:
-        if not isinstance(self.observation_space, spaces.Box | spaces.Discrete):
-            raise ValueError(f"{self.name}: an observation is a Box or Discrete, got {self.observation_space}")
-        action = self.action_space
-        flat_box = isinstance(action, spaces.Box) and len(action.shape) == 1
-        if not (flat_box or isinstance(action, spaces.Discrete | spaces.MultiDiscrete)):
-            raise ValueError(
-                f"{self.name}: an action is a Discrete, MultiDiscrete or one-dimensional Box, got {action}"
-            )
-        if np.any(np.asarray(getattr(action, "start", 0)) != 0) or getattr(self.observation_space, "start", 0) != 0:
-            raise ValueError(f"{self.name}: discrete spaces count from 0; leave `start` out")
-        if isinstance(action, spaces.MultiDiscrete) and action.nvec.ndim != 1:
-            raise ValueError(f"{self.name}: a MultiDiscrete action has one dimension, got nvec of {action.nvec.shape}")
-
-    def _check_arguments(self, part: str, function: Rule) -> None:
-        name = plain(function).__name__
-        if not (DEBUG or hasattr(function, "py_func")) or not name.isidentifier():
-            raise ValueError(f"{self.name}: {name}, in {part}, is no rule; define it by def and put @rule above it")
-        if unknown := [a for a in arguments(function) if a not in GIVEN[part]]:
-            raise ValueError(
-                f"{self.name}: {part} rule {name} asks for {unknown}; there the engine gives {', '.join(GIVEN[part])}"
-            )
+        check(self)
+        if self.mask is not None and self.action_layout is None:
+            object.__setattr__(self, "action_layout", default_layout(self.action_space))
 
 
 class Phase(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 import envs
 from envs.arena import FEATURES, arena, data, duel
 from envs.arena.map import WALL, load_map
-from envs.arena.state import ATTACK, CAST, LOOK_HEALTH, MOVE
+from envs.arena.state import ATTACK, BUY, CAST, LOOK_HEALTH, MOVE, NUM_ITEMS, WARD
 from envs.engine.vector import WorldVectorEnv
 
 ARCHER, MAGE = 0, 1
@@ -233,7 +233,15 @@ def test_the_first_wave_may_come_at_once_and_time_without_a_limit_is_zero() -> N
 
 @pytest.mark.parametrize(
     ("letters", "message"),
-    [("12", "guard an ancient"), ("14A", "open when a third tower"), ("1RR", "guard an ancient")],
+    [
+        ("12", "guard an ancient"),
+        ("14A", "open when a third tower"),
+        ("1RR", "guard an ancient"),
+        ("1A", "opens when the fourth towers"),
+        ("134A", "of tier 3 open when one of tier 2"),
+        ("1AA234", "4 ancients"),
+        ("F1", "4 fountains"),
+    ],
 )
 def test_maps_whose_core_can_not_fall_are_refused(tmp_path: Any, letters: str, message: str) -> None:
     row = "F" + letters.ljust(6, "m") + "mmm"
@@ -241,3 +249,46 @@ def test_maps_whose_core_can_not_fall_are_refused(tmp_path: Any, letters: str, m
     (tmp_path / "map.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_map(str(tmp_path / "map.txt"))
+
+
+def test_a_fountain_within_walls_is_refused(tmp_path: Any) -> None:
+    half = ["##".ljust(20, "."), "F#1mmmmmmm".ljust(20, "."), "##".ljust(20, ".")]
+    (tmp_path / "map.txt").write_text("\n".join(half + [row[::-1] for row in half[::-1]]))
+    with pytest.raises(ValueError, match="no way leads from a fountain"):
+        load_map(str(tmp_path / "map.txt"))
+
+
+def test_what_is_done_once_is_done_once_in_a_step_of_several_ticks() -> None:
+    """A purchase, a point for an ability, a ward; a move goes on in each tick."""
+    env = envs.make_vec(
+        "quintet/Duel-v0", 1, num_threads=1, shopping="policy", leveling="policy", frame_skip=4, start_gold=5000,
+        lineup=["archer"], start_level=4, ward_period=1, autoreset_mode="Disabled",
+    )  # fmt: skip
+    env.reset()
+    for verb, before in ((BUY, env.state["items"][0].copy()), (BUY + NUM_ITEMS, env.state["rank"][0].copy())):
+        name = "items" if verb == BUY else "rank"
+        env.step(np.array([[verb, 0, 0], [0, 0, 0]]))
+        assert (env.state[name][0] - before).tolist() == [[1] + [0] * (before.shape[1] - 1), [0] * before.shape[1]]
+    for _ in range(5):
+        env.step(np.zeros((2, 3), np.int64))
+    placed = int((env.state["health"][0][env.params[0].slot_kind == data.WARD] > 0).sum())
+    env.step(np.array([[WARD, 0, 0], [0, 0, 0]]))
+    assert int((env.state["health"][0][env.params[0].slot_kind == data.WARD] > 0).sum()) == placed + 1
+    assert not env.state["illegal"].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"frame_skip": 2.5}, "frame_skip must be a whole number"),
+        ({"frame_skip": 0}, "frame_skip must be a whole number of 1 or more"),
+        ({"minutes": "soon"}, "minutes must be a finite number, got 'soon'"),
+        ({"first_wave": 1.5}, "first_wave must be a whole number"),
+        ({"start_gold": 2**31}, "start_gold must be a whole number below"),
+        ({"reward_kill": None}, "reward_kill must be a finite number, got None"),
+        ({"lineup": ["acher"] * 5}, r"no hero 'acher' \(did you mean 'archer'\?\); there are"),
+    ],
+)
+def test_numbers_that_are_none_are_refused_by_name(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        envs.make_vec("quintet/Arena-v0", 1, **options)

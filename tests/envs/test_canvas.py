@@ -24,6 +24,20 @@ def test_shapes_land_where_the_view_puts_them() -> None:
     assert picture[25, 50].tolist() == list(PAPER)
 
 
+def test_places_may_be_the_float32_of_records() -> None:
+    pictures = []
+    for kind in (float, np.float32):
+        canvas = Canvas((60, 40))
+        canvas.view(0, 40, 60, 0)
+        at, other = (kind(20.25), kind(20.5)), (kind(40.5), kind(30.25))
+        canvas.circle(at, kind(5), RED)
+        canvas.circle(other, kind(5), RED, alpha=100)
+        canvas.line(at, other, BLUE, kind(2))
+        canvas.polygon([at, other, (kind(5), kind(5))], BLUE, alpha=50)
+        pictures.append(canvas.pixels())
+    assert (pictures[0] == pictures[1]).all() and len(np.unique(pictures[0].reshape(-1, 3), axis=0)) > 3
+
+
 def test_text_is_drawn_and_aligned() -> None:
     left, right = Canvas((200, 40)), Canvas((200, 40))
     left.text("words", (100, 20), 24)

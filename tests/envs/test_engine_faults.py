@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 import subprocess
 import sys
 import textwrap
@@ -88,6 +89,14 @@ def asks_seat(state, seat):
         ({"state": np.dtype([("round", np.int32)])}, r"state has fields \['round'\], which NumPy or the engine owns"),
         ({"params": np.zeros(1, [("frame_skip", np.int32)])}, "params has fields"),
         ({"tables": {"a-b": np.zeros(3)}}, "tables are read as tables.NAME"),
+        ({"tables": {"a": [1, 2]}}, "table 'a' must be a flat array"),
+        ({"state": [("x", np.int32)]}, r"state must be np.dtype\(\[\(name, type\)"),
+        ({"params": {"length": 3}}, "params must be np.array"),
+        ({"mask": mask, "action_layout": (3,)}, "action_layout must be an ActionLayout"),
+        ({"num_seats": 0}, "num_seats must be at least 1, got 0"),
+        ({"max_episode_steps": 60.5}, "max_episode_steps must be whole numbers, got 60.5"),
+        ({"max_episode_steps": [3, 4]}, "max_episode_steps has 2 numbers for 1 rows of params"),
+        ({"observation_space": spaces.Box(-1, 1, (1,), np.float64)}, "Box is of np.float32 or np.uint8"),
     ],
 )
 def test_a_wrong_world_is_refused_when_it_is_made(fields: dict[str, Any], message: str) -> None:
@@ -111,12 +120,53 @@ def calls_itself(state):
         calls_itself(state)
 
 
+@rule
+def draws_by_numpy(state):
+    state.x = np.random.randint(3)
+
+
+@rule
+def draws_by_python(state):
+    state.x = random.randrange(3)
+
+
+@rule
+def makes_a_list(state):
+    numbers = [1, state.x]
+    state.x = numbers[0]
+
+
+@rule
+def calls_numpy(state):
+    state.x = np.clip(state.x, 0, 3)
+
+
+@rule
+def calls_no_rule(state):
+    plain_function(state)
+
+
+COUNT = 0
+
+
+@rule
+def writes_a_global(state):
+    global COUNT
+    COUNT += 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (writes_what_is_not_there, "the rules can't be compiled: .*'z'"),
         (prints, "the rule prints prints, which compiled rules can't"),
         (calls_itself, "the rule calls_itself calls itself"),
+        (draws_by_numpy, r"draws_by_numpy draws from np.random; use randint or uniform of envs.engine"),
+        (draws_by_python, "draws_by_python draws from random; use randint"),
+        (makes_a_list, r"rules can't make lists.*test_engine_faults.py"),
+        (calls_numpy, "rules can't call clip so"),
+        (calls_no_rule, "plain_function is neither a number nor a rule.* put @rule above it"),
+        (writes_a_global, "STORE_GLOBAL.*in writes_a_global"),
     ],
 )
 def test_a_rule_that_can_not_be_compiled_says_why(wrong: Any, message: str) -> None:

@@ -218,7 +218,7 @@ def test_level_from_file_and_string(tmp_path: Path):
         ("S..\n.x.\n..G\n", r"line 2, column 2: unknown letter 'x'; use # wall"),
         ("\n\n  S..\n  ..?\n  ..G\n", r"line 4, column 5: unknown letter '\?'"),
         ("\n", "there is no map"),
-        ("step_rewar: 1\n\nSG\n", r"line 1, column 1: unknown setting 'step_rewar'; did you mean 'step_reward'"),
+        ("step_rewar: 1\n\nSG\n", r"line 1, column 1: unknown setting 'step_rewar' \(did you mean 'step_reward'"),
         ("step_reward: x\n\nSG\n", r"line 1, column 13: step_reward needs a number, got 'x'"),
         ("slippery: maybe\nSG\n", r"line 1, column 10: slippery needs yes or no, got 'maybe'"),
         ("max_episode_steps: -1\nSG\n", r"max_episode_steps needs an integer, 0 for no limit, got '-1'"),
@@ -233,7 +233,7 @@ def test_bad_levels(text, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"level": "four_room"}, "no level 'four_room'; did you mean 'four_rooms'"),
+        ({"level": "four_room"}, r"no level 'four_room' \(did you mean 'four_rooms'"),
         ({"level": "nowhere/my.txt"}, "no level 'nowhere/my.txt'"),
         ({"level": []}, "empty list"),
         ({"observation": "egocentrik"}, "did you mean 'egocentric'"),

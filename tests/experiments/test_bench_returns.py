@@ -76,7 +76,7 @@ def test_means_that_come_in_are_paired_seed_by_seed() -> None:
 @with_sb3
 def test_an_unknown_algorithm_is_told(capsys: pytest.CaptureFixture) -> None:
     assert main(["bench", "returns", "--algorithm", "dpg"]) == 2
-    assert "no settings for 'dpg'; did you mean 'ddpg'?" in capsys.readouterr().err
+    assert "no settings for 'dpg' (did you mean 'ddpg'?)" in capsys.readouterr().err
 
 
 @with_sb3

@@ -99,6 +99,17 @@ def test_a_folder_called_agents_does_not_hide_ours(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_wrong_world_in_a_module_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wrong_world.py").write_text(
+        "from envs.engine import World\nraise ValueError('Wrong: state is wrong')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    said = told(capsys, "train", "ppo", "Wrong-v0", "--module", "wrong_world")
+    assert "--module wrong_world: Wrong: state is wrong" in said and "Traceback" not in said
+
+
 def test_training_that_goes_astray_ends_with_its_checkpoints(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
