@@ -100,7 +100,8 @@ def ppo_loop(turns: int) -> Figure:
 
 
 def time_to_solve(cached: bool) -> Figure:
-    """Seconds from process start to a CartPole policy evaluated at 475 or more over 100 episodes."""
+    """Seconds from the start of a process to the end of its training on CartPole; NaN unless what it learned then
+    reaches 475 or more over 100 episodes."""
     with tempfile.TemporaryDirectory() as folder:
         environ = {**os.environ, "OMP_NUM_THREADS": "1"}
         if not cached:

@@ -296,7 +296,7 @@ def table(rows: list[Row], results: list[dict]) -> str:
         members = [row for row in rows if row.group == group]
         lines += ["", f"## {group}", "", HEAD, "|---|---|---|---|---|---|"]
         lines += [_line(row, [one for one in results if one["row"] == row.name]) for row in members]
-        notes = [f"- `{row.algorithm} {row.env_id}`: {row.note}" for row in members if row.note]
+        notes = [f"- `{row.name}`: {row.note}" for row in members if row.note]
         lines += ["", *notes] if notes else []
     return "\n".join(lines) + "\n"
 

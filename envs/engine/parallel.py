@@ -55,7 +55,7 @@ class WorldParallelEnv(ParallelEnv):
     def step(
         self, actions: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
-        """One tick of all seats; after the last tick of an episode `agents` is empty.
+        """One step of all seats, `frame_skip` ticks; after the last step of an episode `agents` is empty.
 
         Raises:
             ResetNeeded: the episode has ended, or none has begun.

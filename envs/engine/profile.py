@@ -17,7 +17,8 @@ def profiled(world: World) -> tuple[World, list[str]]:
     """The world with a clock after each phase, and the names of what the clock tells apart.
 
     The table "clock" int64 `[names + 1]` of the new world adds up processor cycles (nanoseconds under QUINTET_DEBUG):
-    column 0 is the last reading, column i + 1 belongs to name i. "rest" is the loops round the rules and the mask.
+    column 0 is the last reading, column i + 1 belongs to name i. "rest and mask" is the mask and the loops round the
+    rules.
     """
     names = ["rest and mask"]
 

@@ -54,7 +54,7 @@ class SingleEnv(gymnasium.Env):
         return obs[0], row_info(self.worlds, infos, 0)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One tick.
+        """One step: `frame_skip` ticks with the same action, fewer where the episode ends.
 
         Raises:
             ResetNeeded: the episode has ended, or none has begun.

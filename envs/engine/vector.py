@@ -178,7 +178,7 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         return rows[:, 0].copy()
 
     def step(self, actions: Any, out: Out | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One tick of every world.
+        """One step of every world: `frame_skip` ticks with the same actions, fewer where an episode ends.
 
         Args:
             actions: `[num_envs]` or `[num_envs, parts]`, integers or float32 (clipped to the space's bounds), of any

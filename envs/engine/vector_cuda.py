@@ -52,7 +52,7 @@ class CudaVectorEnv(WorldVectorEnv):
     _array = staticmethod(cuda.array)
 
     def step(self, actions: Any, out: Out | None = None) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One tick of every world; see `WorldVectorEnv.step`.
+        """One step of every world; see `WorldVectorEnv.step`.
 
         Args:
             actions: tensors on the device.

@@ -97,9 +97,22 @@ def test_nor_is_a_recorded_horizon_played_then(monkeypatch):
 @contextmanager
 def nothing_known():
     """Whatever asks for a number in a tensor, or how many there are of something, raises: it would wait for a GPU."""
+
+    def wait(*_: Any) -> None:
+        raise AssertionError("this waits for the device")
+
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with pytest.MonkeyPatch.context() as patched, FakeTensorMode(allow_non_fake_inputs=True):
+        for name in ("cpu", "tolist", "numpy", "item"):
+            patched.setattr(torch.Tensor, name, wait)
         yield
+
+
+@pytest.mark.parametrize("name", ["cpu", "tolist", "numpy", "item", "nonzero"])
+def test_what_waits_for_a_gpu_is_noticed(name):
+    number = torch.ones(())
+    with pytest.raises(Exception, match=r"waits for the device|nonzero"), nothing_known():
+        getattr(torch.rand(3) if name == "nonzero" else number, name)()
 
 
 def blind(state, monkeypatch):

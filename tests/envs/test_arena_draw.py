@@ -54,7 +54,8 @@ def test_a_record_of_zeros_is_drawn(world: World, canvas: Canvas) -> None:
     state, params, tables = game(world)
     for name in state.dtype.names:
         state[name] = 0
-    picture(canvas, world, (state, params, tables))
+    shown = picture(canvas, world, (state, params, tables))
+    assert shown.shape == (SCREEN[1], SCREEN[0], 3) and shown.std() > 10
 
 
 def test_every_sort_of_unit_is_drawn_and_missing_when_dead(world: World, canvas: Canvas) -> None:

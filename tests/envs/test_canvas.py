@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -29,11 +30,12 @@ def test_places_may_be_the_float32_of_records() -> None:
     for kind in (float, np.float32):
         canvas = Canvas((60, 40))
         canvas.view(0, 40, 60, 0)
-        at, other = (kind(20.25), kind(20.5)), (kind(40.5), kind(30.25))
-        canvas.circle(at, kind(5), RED)
-        canvas.circle(other, kind(5), RED, alpha=100)
-        canvas.line(at, other, BLUE, kind(2))
-        canvas.polygon([at, other, (kind(5), kind(5))], BLUE, alpha=50)
+        at, other, corner = [tuple(map(kind, place)) for place in ((20.25, 20.5), (40.5, 30.25), (5, 5))]
+        shapes: Any = canvas
+        shapes.circle(at, kind(5), RED)
+        shapes.circle(other, kind(5), RED, alpha=100)
+        shapes.line(at, other, BLUE, kind(2))
+        shapes.polygon([at, other, corner], BLUE, alpha=50)
         pictures.append(canvas.pixels())
     assert (pictures[0] == pictures[1]).all() and len(np.unique(pictures[0].reshape(-1, 3), axis=0)) > 3
 

@@ -21,7 +21,7 @@ def test_named_presets_and_flags_go_over_the_environment_s() -> None:
         parse(["dqn", "quintet/CartPole-v1", "--preset", "rainbov"])
 
 
-@pytest.mark.parametrize("name", ["q", "dqn", "ddpg", "ppo"])
+@pytest.mark.parametrize("name", ["q", "dqn", "ddpg", "ppo", "league"])
 def test_each_section_is_a_config_that_the_algorithm_takes(name: str) -> None:
     for section in tomllib.loads((PRESETS / f"{name}.toml").read_text()):
         env_id, _, option = section.replace("*", "").partition(" ")
