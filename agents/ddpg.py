@@ -150,11 +150,11 @@ class Policy(nn.Module):
         through = self.actor.trace(seen)
         return Traces(seen, [through], through.output.tanh())
 
-    def backward(self, traces: "Traces", slopes: Tensor) -> None:
-        """Sets the gradients of a loss, given its slopes by the actions `[N, d]`; convolutions add to what is there."""
-        slopes = slopes * (1 - traces.output.square())
+    def backward(self, traces: "Traces", grads: Tensor) -> None:
+        """Sets the gradients of a loss, given those w.r.t. the actions `[N, d]`; convolutions add to what is there."""
+        grads = grads * (1 - traces.output.square())
         deeper = slice(None) if traces.seen.requires_grad else None
-        by_features = self.actor.backward(traces.through[0], slopes, inputs=deeper)
+        by_features = self.actor.backward(traces.through[0], grads, inputs=deeper)
         if deeper is not None:
             traces.seen.backward(by_features)
 
@@ -208,23 +208,23 @@ class Critics(nn.Module):
         through = [critic.trace(inputs) for critic in self.critics]  # pyright: ignore
         return Traces(seen, through, torch.stack([one.output.squeeze(-1) for one in through]))
 
-    def backward(self, traces: Traces, slopes: Tensor) -> None:
-        """Sets the gradients of a loss, given its slopes by the values `[critics, N]`; convolutions add to theirs."""
+    def backward(self, traces: Traces, grads: Tensor) -> None:
+        """Sets the gradients of a loss, given those w.r.t. the values `[critics, N]`; convolutions add to theirs."""
         deeper = slice(traces.seen.shape[1]) if traces.seen.requires_grad else None
         by_inputs = [
             critic.backward(one, row.unsqueeze(1), inputs=deeper)  # pyright: ignore
-            for critic, one, row in zip(self.critics, traces.through, slopes, strict=True)
+            for critic, one, row in zip(self.critics, traces.through, grads, strict=True)
         ]
         if deeper is not None:
             traces.seen.backward(sum(by_inputs))  # pyright: ignore
 
     def uphill(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """The first critic's values `[N]` and their slopes by the actions `[N, d]`: where the actor should go."""
+        """The first critic's values `[N]` and their gradients w.r.t. actions `[N, d]`: where the actor should go."""
         seen, critic = self.features(obs), self.critics[0]
         trace = critic.trace(torch.cat([seen, actions], dim=-1))  # pyright: ignore
         columns = slice(seen.shape[1], None)
-        slopes = critic.backward(trace, torch.ones_like(trace.output), weights=False, inputs=columns)  # pyright: ignore
-        return trace.output.squeeze(-1), slopes
+        grads = critic.backward(trace, torch.ones_like(trace.output), weights=False, inputs=columns)  # pyright: ignore
+        return trace.output.squeeze(-1), grads
 
 
 def make_policy(envs: Any, config: Config) -> Policy:
@@ -384,9 +384,9 @@ def update_critics(state: TrainState, batch: Transitions, config: Config) -> tup
 def update_actor(state: TrainState, obs: Tensor) -> Tensor:
     """One step of the actor up the first critic, whose own weights get no gradient; returns the loss `[]`."""
     traces = state.policy.trace(obs)
-    values, slopes = state.critics.uphill(obs, traces.output)
+    values, grads = state.critics.uphill(obs, traces.output)
     state.actor_optimizer.zero_grad()
-    state.policy.backward(traces, slopes / -len(obs))
+    state.policy.backward(traces, grads / -len(obs))
     state.actor_optimizer.step()
     return -values.mean()
 

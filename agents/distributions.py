@@ -69,11 +69,11 @@ class Heads(nn.Module):
         return Parts(outputs, mask, self.sizes, self.blocks, tables, self.by_kind)
 
     def backward(self, dist: Any, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> Tensor:
-        """The gradients of a loss, by hand: its slopes by the outputs `[B, num_outputs]`, given those by the
+        """The gradients of a loss, by hand: those w.r.t. the outputs `[B, num_outputs]`, given those w.r.t. the
         log-probabilities of actions and by the entropies, `[B]`. What is learned of Box actions has its `.grad` set."""
         if not self.is_box:
-            return dist.slopes(actions, by_log_probs, by_entropy)
-        by_mean, self.log_std.grad[:] = dist.slopes(actions, by_log_probs, by_entropy)  # pyright: ignore
+            return dist.grads(actions, by_log_probs, by_entropy)
+        by_mean, self.log_std.grad[:] = dist.grads(actions, by_log_probs, by_entropy)  # pyright: ignore
         return by_mean
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device | str) -> Tensor:
@@ -123,9 +123,9 @@ class Gaussian:
         total = (self.log_std + 0.5 * (1 + math.log(2 * math.pi))).sum()
         return total.expand(self.mean.shape[:-1])
 
-    def slopes(self, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> tuple[Tensor, Tensor]:
-        """A loss's slopes by the mean `[B, d]` and the log standard deviations `[d]`, given those by log-probabilities
-        and entropies, `[B]`."""
+    def grads(self, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> tuple[Tensor, Tensor]:
+        """A loss's gradients w.r.t. the mean `[B, d]` and the log standard deviations `[d]`, given those w.r.t.
+        log-probabilities and entropies, `[B]`."""
         narrow, by_log_probs = (-self.log_std).exp(), by_log_probs.unsqueeze(-1)
         scaled = (actions - self.mean) * narrow
         by_log_std = (by_log_probs * (scaled.square() - 1)).sum(0) + by_entropy.sum()
@@ -176,13 +176,13 @@ class Categorical:
             self._entropy = -(self.log_probs.exp() * self.log_probs).sum(-1)
         return self._entropy
 
-    def slopes(self, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> Tensor:
-        """A loss's slopes by the logits `[B, n]`, given those by log-probabilities and entropies, `[B]`."""
+    def grads(self, actions: Tensor, by_log_probs: Tensor, by_entropy: Tensor) -> Tensor:
+        """A loss's gradients w.r.t. the logits `[B, n]`, given those w.r.t. log-probabilities and entropies, `[B]`."""
         by_log_probs, by_entropy = by_log_probs.unsqueeze(-1), by_entropy.unsqueeze(-1)
         probs, surprise = self.log_probs.exp(), self.log_probs + self.entropy().unsqueeze(-1)
-        slopes = probs * torch.addcmul(by_log_probs, by_entropy, surprise).neg_()
-        slopes.scatter_add_(-1, self._index(actions), by_log_probs)
-        return slopes if self.mask is None else slopes.masked_fill_(~self.mask, 0)
+        grads = probs * torch.addcmul(by_log_probs, by_entropy, surprise).neg_()
+        grads.scatter_add_(-1, self._index(actions), by_log_probs)
+        return grads if self.mask is None else grads.masked_fill_(~self.mask, 0)
 
 
 class Parts:

@@ -181,13 +181,13 @@ class Policy(nn.Module):
         outputs = self._combined(advantage.output, None if state_value is None else state_value.output)
         return outputs, Traces(seen, advantage, state_value)
 
-    def backward(self, traces: "Traces", slopes: Tensor) -> None:
-        """Sets the gradients of a loss, given its slopes by `outputs`; those of convolutions add to what is there."""
+    def backward(self, traces: "Traces", grads: Tensor) -> None:
+        """Sets the gradients of a loss, given those w.r.t. `outputs`; those of convolutions add to what is there."""
         deeper = slice(None) if traces.seen.requires_grad else None
-        centered = slopes if self.state_value is None else slopes - slopes.mean(dim=1, keepdim=True)
+        centered = grads if self.state_value is None else grads - grads.mean(dim=1, keepdim=True)
         by_features = self.advantage.backward(traces.advantage, centered.flatten(1), inputs=deeper)
         if self.state_value is not None and traces.state_value is not None:
-            more = self.state_value.backward(traces.state_value, slopes.sum(dim=1), inputs=deeper)
+            more = self.state_value.backward(traces.state_value, grads.sum(dim=1), inputs=deeper)
             by_features = more if by_features is None or more is None else by_features + more
         if deeper is not None:
             traces.seen.backward(by_features)
@@ -351,10 +351,10 @@ def descend(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     everything, traces = policy.trace(batch.obs)
     index = of_actions(policy.numbered(batch.actions), policy.num_atoms)
     outputs = everything.gather(1, index).squeeze(1)
-    slopes, errors = policy.head.compare(outputs, ahead, batch.rewards, batch.discounts)
-    slopes = (slopes if weights is None else slopes * weights.unsqueeze(1)) / len(errors)
+    grads, errors = policy.head.compare(outputs, ahead, batch.rewards, batch.discounts)
+    grads = (grads if weights is None else grads * weights.unsqueeze(1)) / len(errors)
     optimizer.zero_grad()
-    policy.backward(traces, torch.zeros_like(everything).scatter_(1, index, slopes.unsqueeze(1)))
+    policy.backward(traces, torch.zeros_like(everything).scatter_(1, index, grads.unsqueeze(1)))
     optimizer.step(config.max_grad_norm)
     if priorities is not None:
         priorities.update(places, errors)

@@ -15,17 +15,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "silu": F.silu, "gelu": F.gelu,
 }  # fmt: skip
 
-SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "tanh": lambda slopes, before, after: torch.ops.aten.tanh_backward.grad_input(slopes, after, grad_input=slopes),
-    "relu": lambda slopes, before, after: torch.ops.aten.threshold_backward.grad_input(
-        slopes, after, 0, grad_input=slopes
+ACTIVATION_BACKWARDS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "tanh": lambda grads, before, after: torch.ops.aten.tanh_backward.grad_input(grads, after, grad_input=grads),
+    "relu": lambda grads, before, after: torch.ops.aten.threshold_backward.grad_input(
+        grads, after, 0, grad_input=grads
     ),
-    "silu": lambda slopes, before, after: torch.ops.aten.silu_backward.default(slopes, before),
-    "gelu": lambda slopes, before, after: torch.ops.aten.gelu_backward.default(slopes, before),
+    "silu": lambda grads, before, after: torch.ops.aten.silu_backward.default(grads, before),
+    "gelu": lambda grads, before, after: torch.ops.aten.gelu_backward.default(grads, before),
 }
-"""A loss's slopes behind an activation, and what came in and went out there -> its slopes before the activation.
+"""A loss's gradients behind an activation, and what came in and went out there -> those before the activation.
 
-What came in is overwritten by what went out where `IN_PLACE` has the activation; the slopes may be overwritten too.
+What came in is overwritten by what went out where `IN_PLACE` has the activation; the gradients may be overwritten too.
 """
 
 FEW = 4096
@@ -90,7 +90,7 @@ class MLP(nn.Module):
         shapes = zip(sizes[:-1], sizes[1:], gains, strict=True)
         layers = [linear(num_inputs, num_outputs, g) for num_inputs, num_outputs, g in shapes]
         self.layers = nn.ModuleList(layers)
-        self.activation, self.slopes = ACTIVATIONS[activation], SLOPES[activation]
+        self.activation, self.activation_backward = ACTIVATIONS[activation], ACTIVATION_BACKWARDS[activation]
         self.activation_ = IN_PLACE.get(activation, self.activation)
         self._weights = [layer._parameters for layer in layers]  # attributes of modules are slow to look up
         self.multiply: Callable[..., Tensor] = F.linear
@@ -121,26 +121,26 @@ class MLP(nn.Module):
         return Trace(inputs, outputs)
 
     def backward(
-        self, trace: "Trace", slopes: Tensor, weights: bool = True, inputs: slice | None = None
+        self, trace: "Trace", grads: Tensor, weights: bool = True, inputs: slice | None = None
     ) -> Tensor | None:
         """The gradients of a loss, by hand: of a small network's update, autograd's own work is the greater part.
 
         Args:
             trace: of the inputs.
-            slopes: `[B, sizes[-1]]`, the loss's by the outputs.
-            weights: write the slopes by weights and biases into their `.grad`, over what is there.
-            inputs: return the slopes by these columns of the inputs, `[B, columns]`.
+            grads: `[B, sizes[-1]]`, of the loss w.r.t. the outputs.
+            weights: write the gradients w.r.t. weights and biases into their `.grad`, over what is there.
+            inputs: return the gradients w.r.t. these columns of the inputs, `[B, columns]`.
         """
         for depth in reversed(range(len(self._weights))):
             weight, bias = self._weights[depth]["weight"], self._weights[depth]["bias"]
             assert weight is not None and bias is not None
             if weights:
-                _outer(slopes, trace.inputs[depth], weight.grad)
-                torch.sum(slopes, 0, out=bias.grad)
+                _outer(grads, trace.inputs[depth], weight.grad)
+                torch.sum(grads, 0, out=bias.grad)
             if depth:
-                slopes = self.slopes(slopes.mm(weight), trace.outputs[depth - 1], trace.inputs[depth])
+                grads = self.activation_backward(grads.mm(weight), trace.outputs[depth - 1], trace.inputs[depth])
             elif inputs is not None:
-                return slopes.mm(weight[:, inputs])
+                return grads.mm(weight[:, inputs])
         return None
 
 
@@ -153,14 +153,14 @@ def _wide_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.linear(x, F.pad(weight, (0, columns, 0, rows)), F.pad(bias, (0, rows)))[..., :outputs]
 
 
-def _outer(slopes: Tensor, inputs: Tensor, out: Tensor | None) -> None:
-    """Writes the transposed `slopes` `[B, n]` times `inputs` `[B, m]` to `out` `[n, m]`; inputs may be `widened`."""
+def _outer(grads: Tensor, inputs: Tensor, out: Tensor | None) -> None:
+    """Writes the transposed `grads` `[B, n]` times `inputs` `[B, m]` to `out` `[n, m]`; inputs may be `widened`."""
     if out is not None and inputs.shape[1] > out.shape[1]:
-        out.copy_(slopes.t().mm(inputs)[:, : out.shape[1]])
-    elif inputs.shape[1] < 16 <= slopes.shape[1] and out is not None:
-        out.copy_(inputs.t().mm(slopes).t())  # BLAS takes two to six times as long for a result so narrow
+        out.copy_(grads.t().mm(inputs)[:, : out.shape[1]])
+    elif inputs.shape[1] < 16 <= grads.shape[1] and out is not None:
+        out.copy_(inputs.t().mm(grads).t())  # BLAS takes two to six times as long for a result so narrow
     else:
-        torch.mm(slopes.t(), inputs, out=out)
+        torch.mm(grads.t(), inputs, out=out)
 
 
 class Trace(NamedTuple):

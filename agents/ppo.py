@@ -446,13 +446,13 @@ def reconsider(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 Backward = Callable[[Tensor, Tensor, Tensor], None]
-"""Sets a loss's gradients, given its slopes by log-probabilities, values and entropies."""
+"""Sets a loss's gradients, given those w.r.t. log-probabilities, values and entropies."""
 
 
 def by_autograd(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, Tensor], Backward]:
     """What `reconsider` gives, and the way back from there."""
     seen = state.reconsider(state.policy, batch)
-    return seen, lambda *slopes: torch.autograd.backward(seen, slopes)
+    return seen, lambda *grads: torch.autograd.backward(seen, grads)
 
 
 def by_hand(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, Tensor], Backward]:
@@ -477,8 +477,8 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
             before = optimizer.grad.clone() if results else None
             seen, backward = (by_hand if plain else by_autograd)(state, piece)
             optimizer.zero_grad()
-            slopes, result = loss(piece, *seen, count, config)
-            backward(*slopes)
+            grads, result = loss(piece, *seen, count, config)
+            backward(*grads)
             if before is not None:
                 optimizer.grad += before
             results.append(result)
@@ -491,9 +491,9 @@ def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
 def loss(
     batch: Batch, log_probs: Tensor, values: Tensor, entropy: Tensor, count: int | Tensor, config: Config
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-    """The slopes of a minibatch's loss by what the policy makes of it, or of a piece of it, and `minibatch_step`'s
-    results; `count` is how many steps of it count. With r the ratio of probabilities, A the advantage and R the return,
-    a step's loss is
+    """The gradients of a minibatch's loss, or of a piece of it, w.r.t. what the policy makes of it, and
+    `minibatch_step`'s results; `count` is how many steps of the minibatch count. With r the ratio of probabilities, A
+    the advantage and R the return, a step's loss is
 
         -min(r A, clip(r) A) + vf_coef / 2 max((v - R)^2, (clip(v) - R)^2) - ent_coef entropy
 
@@ -516,7 +516,7 @@ def loss(
         by_values = torch.where((clipped != change) & (clipped_losses > value_losses), 0, errors)
         value_losses = torch.max(value_losses, clipped_losses)
     share = torch.ones_like(errors).div_(count) if weight is None else weight / count.clamp(min=1)  # pyright: ignore
-    slopes = by_log_probs * share, config.vf_coef * by_values * share, -config.ent_coef * share
+    grads = by_log_probs * share, config.vf_coef * by_values * share, -config.ent_coef * share
     moved = ratio - 1 - log_ratio, (clipped_ratio != ratio).float()
     results = torch.stack([-torch.min(gains, clipped_gains), 0.5 * value_losses, entropy, *moved])
-    return slopes, results.flatten(1)
+    return grads, results.flatten(1)

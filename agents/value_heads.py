@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class Compared(NamedTuple):
     """How far outputs are from what was promised."""
 
-    slopes: Tensor
+    grads: Tensor
     """`[B, num_atoms]`: the derivative of each loss by its outputs, worked out by hand to spare autograd the way."""
     errors: Tensor
     """`[B]`: what priorities and losses are made of."""
@@ -45,8 +45,8 @@ class Mean(nn.Module):
 
     def losses(self, errors: Tensor) -> Tensor:
         """Half of squared errors e, `[...]`; with `huber`, |e| - 1/2 where |e| is above 1."""
-        slopes = self._slopes(errors)
-        return slopes * (errors - 0.5 * slopes)
+        grads = self._slopes(errors)
+        return grads * (errors - 0.5 * grads)
 
     def _slopes(self, errors: Tensor) -> Tensor:
         return errors.clamp(-1, 1) if self.huber else errors

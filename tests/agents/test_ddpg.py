@@ -146,15 +146,15 @@ def test_gradients_by_hand_are_autograd_s(space: spaces.Box) -> None:
     policy, critics = ddpg.Policy(space, action_space, config), ddpg.Critics(space, 2, config)
     flats = [flatten_parameters([policy]), flatten_parameters([critics])]
     obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
-    tried, slopes = torch.rand(6, 2), torch.randn(2, 6)
+    tried, grads = torch.rand(6, 2), torch.randn(2, 6)
     with policy.features.by_hand():
-        critics.backward(critics.trace(obs, tried), slopes)
+        critics.backward(critics.trace(obs, tried), grads)
         traces = policy.trace(obs)
         policy.backward(traces, critics.uphill(obs, traces.output)[1])
     found = [flat.grad.clone() for flat in flats]  # pyright: ignore
     for flat in flats:
         flat.grad.zero_()  # pyright: ignore
-    torch.stack(critics(obs, tried)).backward(slopes)
+    torch.stack(critics(obs, tried)).backward(grads)
     expected = flats[1].grad.clone()  # pyright: ignore
     critics(obs, policy(obs))[0].sum().backward()
     assert torch.allclose(found[1], expected, atol=1e-5)

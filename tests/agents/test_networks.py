@@ -19,19 +19,19 @@ def test_gradients_by_hand_are_autograd_s(sizes: tuple[int, ...], activation: st
     torch.manual_seed(0)
     network = MLP(sizes, activation)
     flat = flatten_parameters([network])
-    x, slopes = torch.randn(16, 3).requires_grad_(), torch.randn(16, sizes[-1])
+    x, grads = torch.randn(16, 3).requires_grad_(), torch.randn(16, sizes[-1])
     output = network(x)
-    output.backward(slopes)
+    output.backward(grads)
     assert flat.grad is not None
     expected = flat.grad.clone()
     flat.grad.fill_(7)
     with torch.no_grad():
         trace = network.trace(x)
         assert torch.equal(trace.output, output)
-        assert network.backward(trace, slopes) is None
+        assert network.backward(trace, grads) is None
         assert torch.allclose(flat.grad, expected, atol=1e-5)
         flat.grad.fill_(7)
-        by_inputs = network.backward(trace, slopes, weights=False, inputs=slice(1, 3))
+        by_inputs = network.backward(trace, grads, weights=False, inputs=slice(1, 3))
     assert by_inputs is not None and x.grad is not None and torch.allclose(by_inputs, x.grad[:, 1:], atol=1e-5)
     assert (flat.grad == 7).all()
 
@@ -40,9 +40,9 @@ def test_wide_rows_change_neither_outputs_nor_gradients() -> None:
     torch.manual_seed(0)
     network = MLP((35, 41, 64, 42))
     flat = flatten_parameters([network])
-    x, slopes = torch.randn(16, 35), torch.randn(16, 42)
+    x, grads = torch.randn(16, 35), torch.randn(16, 42)
     expected = network(x)
-    expected.backward(slopes)
+    expected.backward(grads)
     assert flat.grad is not None
     gradient = flat.grad.clone()
     network.widen()
@@ -50,12 +50,12 @@ def test_wide_rows_change_neither_outputs_nor_gradients() -> None:
     assert rows.shape == (16, 40) and torch.equal(rows[:, :35], x) and (rows[:, 35:] == 0).all()
     flat.grad.zero_()
     found = network(rows)
-    found.backward(slopes)
+    found.backward(grads)
     assert torch.allclose(found, expected, atol=1e-6) and torch.allclose(flat.grad, gradient, atol=1e-5)
     flat.grad.fill_(7)
     with torch.no_grad():
         trace = network.trace(rows)
-        network.backward(trace, slopes)
+        network.backward(trace, grads)
     assert torch.allclose(trace.output, expected, atol=1e-6) and torch.allclose(flat.grad, gradient, atol=1e-5)
 
 
@@ -73,13 +73,13 @@ def test_a_value_network_s_gradients_are_autograd_s(space: spaces.Box, settings:
     obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
     with policy.features.by_hand():
         outputs, traces = policy.trace(obs)
-        slopes = torch.randn_like(outputs)
-        policy.backward(traces, slopes)
+        grads = torch.randn_like(outputs)
+        policy.backward(traces, grads)
     assert flat.grad is not None
     found = flat.grad.clone()
     flat.grad.zero_()
     again = policy.outputs(obs)
-    again.backward(slopes)
+    again.backward(grads)
     assert torch.allclose(again, outputs, atol=1e-6) and torch.allclose(flat.grad, found, atol=1e-5)
 
 

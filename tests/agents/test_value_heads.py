@@ -57,8 +57,8 @@ def test_the_least_loss_is_at_the_promised_distribution() -> None:
         for _ in range(400):
             rewards = 10.0 * torch.randint(0, 2, (64,))
             ahead = torch.zeros(64, head.num_atoms)
-            slopes = head.compare(outputs.detach().expand(64, -1), ahead, rewards, torch.zeros(64)).slopes
-            outputs.grad = slopes.mean(0, keepdim=True)
+            grads = head.compare(outputs.detach().expand(64, -1), ahead, rewards, torch.zeros(64)).grads
+            outputs.grad = grads.mean(0, keepdim=True)
             optimizer.step()
         found = outputs.detach().softmax(-1) if isinstance(head, Categorical) else outputs.detach()
         assert found.flatten().tolist() == pytest.approx(expected, abs=0.05 if isinstance(head, Categorical) else 1)
@@ -71,7 +71,7 @@ def test_slopes_are_those_that_autograd_finds(head: Any) -> None:
     outputs = torch.randn(50, head.num_atoms).mul_(2).requires_grad_()
     compared = head.compare(outputs, torch.randn(50, head.num_atoms), torch.randn(50), torch.rand(50))
     (expected,) = torch.autograd.grad(head.losses(compared.errors).sum(), outputs)
-    assert torch.allclose(compared.slopes, expected, atol=1e-5)
+    assert torch.allclose(compared.grads, expected, atol=1e-5)
 
 
 def test_quantile_losses_by_hand() -> None:
