@@ -1,11 +1,10 @@
 """The collector: the one way from worlds to learners, and the only training caller of `env.step`.
 
-Time-major tensors on the learner's device. Worlds that speak torch (they have a `device`) write straight into the
-rollout's rows; any other Gymnasium vector env is copied into them. How an env resets itself ends here: learners see the
-same rows for NEXT_STEP, SAME_STEP and DISABLED.
+Time-major tensors on the learner's device. Worlds there write straight into the rollout's rows; any other Gymnasium
+vector env is copied into them (agents/other_envs.py). How an env resets itself ends here: learners see the same rows
+for NEXT_STEP, SAME_STEP and DISABLED.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,20 +20,11 @@ from agents import distributed, horizon
 from agents.encoding import Encoder, Masks
 from agents.episodes import Episodes
 from agents.networks import wide
+from agents.other_envs import Diverged, EnvError, OtherEnvs, last_seen, takes_out
 from agents.owners import Owners
 
 Act = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor, dict[str, Tensor]]]
 """(obs, mask, memory, starts) -> (actions, memory, extras), over all rows."""
-
-
-class EnvError(Exception):
-    """An environment raised an error in the middle, or gave what can't be learned from; its own error is the cause."""
-
-
-class Diverged(Exception):
-    """What is learned is no finite number any more."""
-
-
 Final = tuple[Tensor, Tensor, Tensor, Tensor | None]
 """int64 `[k]` t * N + n of rows that ended, their final observations, memory and masks."""
 
@@ -143,10 +133,9 @@ class Collector:
         self.encoder = Encoder(envs.single_observation_space)
         self.action_space = envs.single_action_space
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self.speaks_torch = getattr(envs, "device", None) is not None
-        takes_out = "out" in inspect.signature(envs.step).parameters
-        here = self.speaks_torch and torch.zeros(0, device=self.envs.device).device == self.device
-        self.in_place = here and takes_out
+        there = getattr(envs, "device", None)
+        self.in_place = there is not None and takes_out(envs) and torch.zeros(0, device=there).device == self.device
+        self.others = None if self.in_place else OtherEnvs(envs, self.encoder, self.device)
         self.obs_shape, self.obs_dtype = self.encoder.shape, self.encoder.dtype
         self.fixed = horizon.fits(self) if fixed is None else fixed
         self.owners = Owners(self.num_envs, self.device, distributed.seed(seed), self.fixed)
@@ -156,25 +145,16 @@ class Collector:
         self.fake = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self.episodes = Episodes(self.num_envs)
         first_row = 0 if hasattr(envs, "first_world") else distributed.rank() * self.num_envs
-        self._pinned: dict[str, Tensor] = {}
-        self._over: Tensor | None = None
         self._zeros = np.zeros(0, np.float32)
+        reset = self.envs if self.others is None else self.others
+        obs, infos = reset.reset(seed=seed + first_row)
+        self.masks = Masks(envs, infos) if self.others is None else self.others.masks
         try:
-            obs, infos = envs.reset(seed=seed + first_row)
-            self.speaks_torch = self.speaks_torch and (takes_out or isinstance(obs, Tensor))
-            self.masks = Masks(envs, infos)
             self._receive(obs, infos)
         except Exception as error:
-            if self.speaks_torch:
+            if self.others is None:
                 raise
-            raise self._broken("reset", error) from error
-
-    def _broken(self, what: str, error: Exception) -> EnvError:
-        """For another's env whose `what` failed."""
-        text = f"its {what} failed with {type(error).__name__}: {error}"
-        if "array" in str(error):  # Gymnasium's batches put what the envs give into arrays
-            text += f"; rewards must be numbers, and observations {self.encoder.raw_space}"
-        return EnvError(text)
+            raise self.others.broken("reset", error) from error
 
     def _receive(self, obs: Any, infos: dict[str, Any]) -> None:
         self.obs = self.encoder(obs).to(self.device, copy=True)
@@ -289,45 +269,21 @@ class Collector:
             kept[t].copy_(actions)
             for name, value in extras.items():
                 rollout.extras[name][t] = value
-            received = self._send(actions)
+            received = None if self.others is None else self.others.send(actions)
             yield
-            self._step(received(), t, rollout, finals)
-
-    def _send(self, actions: Tensor) -> Callable[[], Tensor]:
-        """Starts to bring actions from a GPU to envs on the host; the result waits for them."""
-        if self.speaks_torch or actions.device.type != "cuda":
-            return lambda: actions
-        here = self._staged("actions", actions)
-        here.copy_(actions, non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record(torch.cuda.current_stream(actions.device))
-
-        def received() -> Tensor:
-            arrived.synchronize()
-            return here
-
-        return received
-
-    def _staged(self, name: str, like: Tensor) -> Tensor:
-        """Pinned memory on the host for values like these, from which, or to which, a GPU copies by itself.
-
-        There is one for each name: whoever fills it again has waited for actions, which came after the copy before.
-        """
-        if name not in self._pinned or self._pinned[name].shape != like.shape:
-            self._pinned[name] = torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
-        return self._pinned[name]
+            self._step(actions if received is None else received(), t, rollout, finals)
 
     def _step(self, actions: Tensor, t: int, rollout: Rollout, finals: list[Final]) -> None:
         """Steps the envs into row t, and notes final observations and who starts anew at t + 1."""
         out, ended = rollout._outs[t], rollout._rows["starts"][t + 1]
         try:
-            infos = self.envs.step(actions, out=out)[4] if self.in_place else self._step_and_copy(actions, out)
+            infos = self.envs.step(actions, out=out)[4] if self.others is None else self.others.step(actions, out)
         except ValueError as error:
             if actions.isfinite().all():
                 raise
             raise Diverged("the policy's actions are no finite numbers") from error
         torch.logical_or(out["terminated"], out["truncated"], out=ended)
-        over = ended if self._over is None else self._over
+        over = ended if self.others is None or self.others.over is None else self.others.over
         self.episodes.note(t, infos, self.owners.owner)
         if self.mode == AutoresetMode.NEXT_STEP:
             self.fake, ended[:] = ended.clone(), self.fake
@@ -339,53 +295,12 @@ class Collector:
                 self._reset_rows(ended, out)
         elif "final_obs" in infos and (self.in_place or over.any()):
             rows = over.nonzero().flatten()
-            try:
-                final_obs = self.encoder.rows(infos["final_obs"], rows).to(self.device)
-                mask = self.masks.final(infos, rows)
-            except Exception as error:
-                raise self._broken("step", error) from error
-            if final_obs.shape[1:] != self.encoder.shape:
-                given = tuple(final_obs.shape[1:])
-                raise EnvError(f"its last observation has shape {given} where its space promises {self.encoder.shape}")
+            found = last_seen(self, infos, rows) if self.others is None else self.others.last_seen(infos, rows)
+            final_obs, mask = (None if x is None else x.to(self.device) for x in found)
             rows = rows.to(self.device)
-            mask = None if mask is None else mask.to(self.device)
-            finals.append((rows + t * self.num_envs, final_obs, self.memory[rows], mask))
+            finals.append((rows + t * self.num_envs, final_obs, self.memory[rows], mask))  # pyright: ignore
         elif not self.in_place and over.any():
             raise ValueError('SAME_STEP envs must give infos["final_obs"] when an episode ends; these gave none')
-
-    def _step_and_copy(self, actions: Tensor, out: dict[str, Tensor]) -> dict[str, Any]:
-        given = self._to_envs(actions)
-        try:
-            obs, rewards, terminated, truncated, infos = self.envs.step(given)
-            found = {"obs": self.encoder(obs), "rewards": rewards, "terminated": terminated, "truncated": truncated}
-            mask = self.masks(infos)
-        except Exception as error:
-            raise self._broken("step", error) from error
-        for name, values in (found if mask is None else found | {"action_mask": mask}).items():
-            values = torch.as_tensor(values)
-            if values.shape != out[name].shape:
-                given, due = tuple(values.shape), tuple(out[name].shape)
-                raise EnvError(f"its step gave {name} of shape {given} where its spaces promise {due}")
-            if self.device.type == "cuda" and not self.speaks_torch:
-                values = self._staged(name, out[name]).copy_(values)
-            out[name].copy_(values, non_blocking=True)
-        if not self.speaks_torch:
-            self._over = torch.as_tensor(np.logical_or(terminated, truncated))
-        return infos
-
-    def _to_envs(self, actions: Tensor) -> Any:
-        """Actions as the envs take them: tensors where they speak torch, else NumPy, within a Box's bounds, whole
-        numbers where it holds such."""
-        if self.speaks_torch:
-            return actions.to(self.envs.device)
-        array = actions.cpu().numpy()
-        if isinstance(self.action_space, spaces.Box):
-            if not np.isfinite(array).all():
-                raise ValueError("actions must be finite numbers")
-            array = np.clip(array, self.action_space.low, self.action_space.high)
-            if self.action_space.dtype.kind in "iu":  # pyright: ignore
-                array = np.rint(array)
-        return array.astype(self.action_space.dtype, copy=False)
 
     def _reset_rows(self, ended: Tensor, out: dict[str, Tensor]) -> None:
         rows = ended.cpu().numpy()
@@ -418,6 +333,10 @@ class Collector:
                     'itself otherwise? Say how in its metadata["autoreset_mode"]'
                 )
 
+    def episode_metrics(self) -> dict[str, float]:
+        """Means over the learner's episodes that ended since the last call: see `Episodes.pop_metrics`."""
+        return self.episodes.pop_metrics(self.tally.pop())
+
     def _check_rewards(self, rollout: Rollout) -> None:
         """A product with zeros tells at little cost whether any is not finite."""
         rewards = rollout.rewards.cpu().numpy()
@@ -426,10 +345,6 @@ class Collector:
         if rewards.ravel().dot(self._zeros) != 0:
             t, row = np.argwhere(~np.isfinite(rewards))[0]
             raise EnvError(f"its world {row} gave the reward {rewards[t, row]}; rewards must be finite")
-
-    def episode_metrics(self) -> dict[str, float]:
-        """Means over the learner's episodes that ended since the last call: see `Episodes.pop_metrics`."""
-        return self.episodes.pop_metrics(self.tally.pop())
 
     def state_dict(self) -> dict[str, Any]:
         """What the next `collect` goes on from, the worlds included where they can be saved."""

@@ -283,5 +283,7 @@ def test_updates_wait_for_the_first_transition_of_several_steps(module: Any) -> 
 def test_boxes_of_whole_numbers_get_the_nearest() -> None:
     space = spaces.Box(-2, 2, (1,), np.int64)
     vector = sync(partial(Anything, spaces.Box(-1, 1, (2,)), space))
-    sent = Collector(vector)._to_envs(torch.tensor([[1.6], [-0.4], [9.0]]))
+    others = Collector(vector).others
+    assert others is not None
+    sent = others._to_envs(torch.tensor([[1.6], [-0.4], [9.0]]))
     assert sent.tolist() == [[2], [0], [2]] and sent.dtype == np.int64
