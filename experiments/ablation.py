@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from experiments import flags, runs
-from experiments.bench import RESULTS
+from experiments.bench.common import RESULTS
 from experiments.errors import InputError, as_input_error
 from experiments.ratings import LEVEL_NAMES
 from experiments.report import ONE_CORE, check, due, quintet, run_all, settings_of, spread, train

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from experiments import flags, pages
-from experiments.bench import RESULTS, machine
+from experiments.bench.common import RESULTS, machine
 from experiments.errors import InputError, check_file, check_seed
 from experiments.matches import random_legal
 

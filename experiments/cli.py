@@ -19,7 +19,7 @@ COMMANDS = {
     "envs": ("experiments.list_envs", "list environments with their spaces and options"),
     "demo": ("experiments.demo", "train two agents, evaluate them, leave a video (a minute or two)"),
     "arena-games": ("experiments.arena_games", "play the arena's scripted players against each other"),
-    "bench": ("experiments.bench_command", "measure speed beside others; quintet bench NAME, see --help"),
+    "bench": ("experiments.bench.command", "measure speed beside others; quintet bench NAME, see --help"),
 }
 """Name -> (module whose `main(argv)` gives the exit code, what it does)."""
 

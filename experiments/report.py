@@ -21,7 +21,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from experiments import flags, runs
-from experiments.bench import RESULTS
+from experiments.bench.common import RESULTS
 from experiments.errors import InputError, check_file
 
 ROWS = Path(__file__).parent / "report.toml"

@@ -3,7 +3,7 @@
 import numpy as np
 
 import envs
-from experiments.bench_arena import Options, Play
+from experiments.bench.arena import Options, Play
 from experiments.matches import random_legal
 
 

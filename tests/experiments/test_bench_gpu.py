@@ -7,7 +7,7 @@ import pytest
 
 import envs
 from agents.rollout import Collector
-from experiments import bench_gpu
+from experiments.bench import gpu as bench_gpu
 from experiments.cli import main
 
 

@@ -10,7 +10,7 @@ import torch
 
 from agents import ppo
 from agents.minibatches import Batch, standardise
-from experiments import bench_jax
+from experiments.bench import jax_loop as bench_jax
 from experiments.cli import main
 from tests.probe_envs import Anything, sync
 
@@ -35,7 +35,7 @@ def test_without_the_extra_it_says_what_to_install(capsys: pytest.CaptureFixture
 
 @needs_jax
 def test_its_cartpole_is_gymnasium_s() -> None:
-    from experiments import reference_jax as reference
+    from experiments.bench import reference_jax as reference
 
     env = gymnasium.make("CartPole-v1")
     obs, _ = env.reset(seed=1)
@@ -54,7 +54,7 @@ def test_its_cartpole_is_gymnasium_s() -> None:
 @needs_jax
 @pytest.mark.parametrize("clip_vloss", [False, True])
 def test_its_gradient_is_ours(clip_vloss: bool) -> None:
-    from experiments import reference_jax as reference
+    from experiments.bench import reference_jax as reference
 
     config = ppo.Config(num_envs=2, clip_vloss=clip_vloss, ent_coef=0.1, max_grad_norm=0)
     space, choice = gymnasium.spaces.Box(-1, 1, (4,)), gymnasium.spaces.Discrete(2)

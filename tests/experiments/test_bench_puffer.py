@@ -7,7 +7,7 @@ import pytest
 
 import envs
 from agents import ppo
-from experiments import bench_puffer
+from experiments.bench import puffer as bench_puffer
 from experiments.cli import main
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments import bench_returns
+from experiments.bench import returns as bench_returns
 from experiments.cli import main
 
 with_sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="needs the extra sb3")

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from experiments import bench_solve
+from experiments.bench import solve as bench_solve
 from experiments.cli import main
 
 

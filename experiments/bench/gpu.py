@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench import RESULTS, machine, write
+from experiments.bench.common import RESULTS, machine, write
 from experiments.errors import as_input_error, check_known
 from experiments.matches import choosing
 

@@ -6,19 +6,19 @@ from experiments import flags
 from experiments.errors import InputError, check_known
 
 SUITES = {
-    "standard": "experiments.bench",
-    "arena": "experiments.bench_arena",
-    "ppo": "experiments.bench_ppo",
-    "dqn": "experiments.bench_dqn",
-    "ddpg": "experiments.bench_ddpg",
-    "solve": "experiments.bench_solve",
-    "jax": "experiments.bench_jax",
-    "puffer": "experiments.bench_puffer",
-    "returns": "experiments.bench_returns",
-    "league": "experiments.bench_league",
-    "gpu": "experiments.bench_gpu",
-    "warps": "experiments.bench_warps",
-    "torchrun": "experiments.bench_torchrun",
+    "standard": "experiments.bench.standard",
+    "arena": "experiments.bench.arena",
+    "ppo": "experiments.bench.ppo",
+    "dqn": "experiments.bench.dqn",
+    "ddpg": "experiments.bench.ddpg",
+    "solve": "experiments.bench.solve",
+    "jax": "experiments.bench.jax_loop",
+    "puffer": "experiments.bench.puffer",
+    "returns": "experiments.bench.returns",
+    "league": "experiments.bench.league",
+    "gpu": "experiments.bench.gpu",
+    "warps": "experiments.bench.warps",
+    "torchrun": "experiments.bench.torchrun",
 }
 """Name -> module with `Options`, which has `turns`, and `main(options)`."""
 

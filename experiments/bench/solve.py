@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import runs, sb3
-from experiments.bench import RESULTS, Figure, machine, write
+from experiments import runs
+from experiments.bench import sb3
+from experiments.bench.common import RESULTS, Figure, machine, write
 from experiments.errors import InputError, check_known
 
 EPISODES = 100
@@ -97,7 +98,7 @@ def trained(words: str) -> tuple[float, float]:
 def theirs(task: Task, seed: int) -> tuple[float, float]:
     """The same of stable-baselines3."""
     started = time.perf_counter()
-    said = run_process([sys.executable, "-m", "experiments.bench_solve", task.algorithm, str(seed)])
+    said = run_process([sys.executable, "-m", "experiments.bench.solve", task.algorithm, str(seed)])
     total = time.perf_counter() - started
     judged, value = json.loads(said.splitlines()[-1])
     return total - judged, value
@@ -169,7 +170,7 @@ def _median(records: list[dict[str, Any]], side: str, threshold: float) -> float
 
 def main(options: Options) -> None:
     """Measures every task, prints a line each and writes them."""
-    from experiments.bench import one_core
+    from experiments.bench.common import one_core
 
     version = sb3.load().__version__
     for name in options.task:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench import RESULTS, Figure, cartpole_rate, in_turns, machine, one_core, write
+from experiments.bench.common import RESULTS, Figure, cartpole_rate, in_turns, machine, one_core, write
 from experiments.matches import random_legal
 
 APART = 60

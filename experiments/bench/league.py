@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, write
+from experiments.bench.common import RESULTS, Figure, in_turns, machine, one_core, write
 
 WORLDS, STEPS = 48, 64
 

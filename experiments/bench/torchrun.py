@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import runs
-from experiments.bench import RESULTS, Figure, in_turns, machine, write
+from experiments.bench.common import RESULTS, Figure, in_turns, machine, write
 from experiments.errors import InputError
 
 NUM_STEPS, BEGINNING = 128, 2

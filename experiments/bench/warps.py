@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench import RESULTS, machine, write
-from experiments.bench_arena import Play
+from experiments.bench.arena import Play
+from experiments.bench.common import RESULTS, machine, write
 from experiments.errors import check_known
 from experiments.matches import random_legal
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import sb3
-from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, write
-from experiments.bench_dqn import rate
-from experiments.reference_ppo import NUM_ENVS, NUM_STEPS
+from experiments.bench import sb3
+from experiments.bench.common import RESULTS, Figure, in_turns, machine, one_core, write
+from experiments.bench.dqn import rate
+from experiments.bench.reference_ppo import NUM_ENVS, NUM_STEPS
 
 RATE, MINIBATCHES, EPOCHS, ENTROPY = 2.5e-4, 4, 4, 0.01
 """CleanRL's defaults; all else is the same in stable-baselines3 and here."""

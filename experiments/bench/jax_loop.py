@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments import bench_ppo
 from experiments.algorithms import preset
-from experiments.bench import RESULTS, Figure, machine, medians, one_core, write
-from experiments.bench_dqn import rate
-from experiments.bench_solve import EPISODES, run_process, trained
+from experiments.bench import ppo as bench_ppo
+from experiments.bench.common import RESULTS, Figure, machine, medians, one_core, write
+from experiments.bench.dqn import rate
+from experiments.bench.solve import EPISODES, run_process, trained
 from experiments.errors import InputError, install
 
 WORLD, THRESHOLD = "quintet/CartPole-v1", 475.0
@@ -84,7 +84,7 @@ def theirs(what: str, seed: int) -> dict[str, float]:
     settings = {"stop_at_return": THRESHOLD if what == "solve" else 1e9, "episodes": EPISODES}
     started = time.perf_counter()
     words = json.dumps(asdict(configs(seed)[what]) | settings)
-    said = json.loads(run_process([sys.executable, "-m", "experiments.reference_jax", words]))
+    said = json.loads(run_process([sys.executable, "-m", "experiments.bench.reference_jax", words]))
     seconds = time.perf_counter() - started - said["judged_seconds"]
     return {"seconds": seconds, "mean": said["mean"], "rate": said["later_steps"] / said["seconds"]}
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from experiments import sb3
-from experiments.bench import RESULTS, machine, write
+from experiments.bench import sb3
+from experiments.bench.common import RESULTS, machine, write
 from experiments.errors import InputError, check_known
 
 EPISODES = 100
@@ -67,7 +67,7 @@ def theirs(algorithm: str, seed: int) -> float:
 
 def _bench(algorithm: str) -> Any:
     """The benchmark whose `config` and `model` these are."""
-    return importlib.import_module(f"experiments.bench_{algorithm}")
+    return importlib.import_module(f"experiments.bench.{algorithm}")
 
 
 def train(job: tuple[str, str, int]) -> float:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import sb3
-from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, write
+from experiments.bench import sb3
+from experiments.bench.common import RESULTS, Figure, in_turns, machine, one_core, write
 
 BATCH, HIDDEN, RATE, BUFFER, STARTS = 32, (64, 64), 1e-4, 100_000, 1_000
 """stable-baselines3's defaults for DQN, but for a smaller buffer, a later start and an update after every step."""

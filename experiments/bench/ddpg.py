@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import sb3
-from experiments.bench import RESULTS, Figure, in_turns, machine, one_core, write
-from experiments.bench_dqn import rate
+from experiments.bench import sb3
+from experiments.bench.common import RESULTS, Figure, in_turns, machine, one_core, write
+from experiments.bench.dqn import rate
 
 BATCH, HIDDEN, RATE, BUFFER, STARTS, TAU, NOISE = 256, (400, 300), 1e-3, 100_000, 300, 0.005, 0.1
 """stable-baselines3's defaults for DDPG, but for a smaller buffer and noise for exploration."""

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import bench_ppo
-from experiments.bench import RESULTS, Figure, cartpole_rate, in_turns, machine, one_core, write
-from experiments.bench_dqn import rate
-from experiments.bench_solve import run_process
+from experiments.bench import ppo as bench_ppo
+from experiments.bench.common import RESULTS, Figure, cartpole_rate, in_turns, machine, one_core, write
+from experiments.bench.dqn import rate
+from experiments.bench.solve import run_process
 from experiments.errors import InputError
 
 VERSION = "3.0.0"
@@ -88,7 +88,7 @@ def cartpole(num_worlds: int) -> Callable[[], float]:
 
 def arena() -> Callable[[], float]:
     """Agent-steps a second of our arenas, random legal actions in all ten seats."""
-    from experiments.bench_arena import Play
+    from experiments.bench.arena import Play
 
     play = Play("quintet/Arena-v0", ARENAS, hard=False)
     return lambda: play.play(400)
@@ -112,7 +112,7 @@ def loop(num_worlds: int, num_minibatches: int) -> Callable[[], float]:
 
 def team() -> tuple[Callable[[], float], int]:
     """Agent-steps a second that our PPO learns from in the arena, and the parameters of its recurrent policy."""
-    from experiments.bench_league import iteration
+    from experiments.bench.league import iteration
 
     return iteration(past_share=0.0)
 
