@@ -245,7 +245,6 @@ def train(
         the exit code: 0 when it is complete, 128 + the signal's number when a signal stopped it.
     """
     from agents import distributed
-    from agents.rollout import Diverged, EnvError
 
     first = distributed.rank() == 0
     if first and hasattr(state, "use_folder"):
@@ -253,9 +252,9 @@ def train(
     if saved is not None:
         with as_input_error(ValueError, RuntimeError, KeyError, prefix="the checkpoint doesn't fit: "):
             state.load_state_dict(saved["train"])
+    stop_at = run_config.stop_at_return if options.stop_at_return is None else options.stop_at_return
     try:
-        stop_at = run_config.stop_at_return if options.stop_at_return is None else options.stop_at_return
-        with runs.alone(run) if first else nullcontext():
+        with _failures_told(run, run_config, state), runs.alone(run) if first else nullcontext():
             stopped_by = _loop(run, run_config, config, envs, state, saved is not None, stop_at)
     except KeyboardInterrupt:
         print(
@@ -263,6 +262,24 @@ def train(
             file=sys.stderr,
         )
         return 130
+    close(envs)
+    if stopped_by:
+        name = signal.Signals(stopped_by).name
+        print(f"stopped by {name} after {state.global_step:,} steps; go on with: {_again(run)}")
+        return 128 + stopped_by
+    if first:
+        _judge(run, run_config, state, options.eval_episodes)
+    return 0
+
+
+@contextmanager
+def _failures_told(run: Path, run_config: runs.RunConfig, state: Any) -> Iterator[None]:
+    """Says of what ends a run before its time how far it came, what is kept, and how to go on."""
+    from agents import distributed
+    from agents.rollout import Diverged, EnvError
+
+    try:
+        yield
     except Diverged as error:
         raise InputError(
             f"training went astray: after {state.global_step:,} steps {error}\n"
@@ -281,19 +298,19 @@ def train(
         raise InputError(
             f"{error}\nall end after {state.global_step:,} steps; go on from the last checkpoint with: {_again(run)}"
         ) from error
-    close(envs)
-    if stopped_by:
-        name = signal.Signals(stopped_by).name
-        print(f"stopped by {name} after {state.global_step:,} steps; go on with: {_again(run)}")
-        return 128 + stopped_by
-    episodes = run_config.eval_episodes if options.eval_episodes is None else options.eval_episodes
-    if episodes and first:
+
+
+def _judge(run: Path, run_config: runs.RunConfig, state: Any, episodes: int | None) -> None:
+    """Evaluates what was trained, over `episodes` or as the run was started with, and names the best of the run."""
+    from agents.rollout import EnvError
+
+    episodes = run_config.eval_episodes if episodes is None else episodes
+    if episodes:
         told = as_input_error(EnvError, prefix=f"{run_config.env_id} broke down while the agent was evaluated: ")
         with closing(Judge(run, run_config, episodes, EVALUATION_SEED)) as judge, told:
             print(f"evaluated return over {episodes} episodes: {judge.evaluate(state.policy)}")
-    if first and (best := best_of(run)):
+    if best := best_of(run):
         print(f"best while it learned: {best['mean']:.2f} after {best['step']:,} steps (--checkpoint best)")
-    return 0
 
 
 def _again(run: Path) -> str:
