@@ -34,7 +34,7 @@ class Policy(nn.Module):
     """An actor and a critic; what `agents.ppo.Config` says decides what they share.
 
     `kind` is what the shapes of its tensors don't tell of how it acts. `plain` says whether observations go into linear
-    layers as they are; where it `widens`, these may come `widened`. `by_hand` says whether it knows its gradients
+    layers as they are; where it `widens`, these may come `widened`. `has_backward` says whether it knows its gradients
     (`trace`, `backward`): where actor and critic are linear layers, and an action has one part.
 
     The memory is `[N, m]`, with m 0 where nothing is remembered; `forward` then takes any leading dimensions and
@@ -82,7 +82,7 @@ class Policy(nn.Module):
         self.actor = MLP((*widths, num_outputs), config.activation, gain=0.01)
         self.critic = MLP((*widths, 1), config.activation, gain=1.0)
         self.plain = self.remember is self.team is entities is self.features.convolutions is None
-        self.by_hand = self.plain and self.trunk is None and self.heads.by_hand and not self.bfloat16
+        self.has_backward = self.plain and self.trunk is None and self.heads.has_backward and not self.bfloat16
         self.widens = False
 
     def widen(self) -> None:
@@ -140,7 +140,7 @@ class Policy(nn.Module):
 
     def trace(self, obs: Tensor, mask: Tensor | None) -> tuple[Any, Tensor, tuple[Trace, Trace]]:
         """The distribution of actions and the value for observations `[B, *shape]`, and what `backward` needs to know
-        of the way there; both without autograd, and only where `by_hand` is true."""
+        of the way there; both without autograd, and only where `has_backward` is true."""
         seen, _ = self._see(obs)
         actor, critic = self.actor.trace(seen), self.critic.trace(seen)
         return self.heads(actor.output, mask), critic.output.squeeze(-1), (actor, critic)

@@ -18,7 +18,7 @@ from agents import checks, horizon, schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
-from agents.networks import MLP, Features, Trace
+from agents.networks import MLP, Features, Trace, copied
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.replay import Replay, Transitions
 from agents.schedules import Schedule
@@ -145,7 +145,7 @@ class Policy(nn.Module):
         return torch.tanh(self.actor(self.features(obs)))
 
     def trace(self, obs: Tensor) -> "Traces":
-        """What `forward` gives, as `output`, and what `backward` needs; both within `features.by_hand()`."""
+        """What `forward` gives, as `output`, and what `backward` needs; both within `features.no_autograd()`."""
         seen = self.features.trace(obs)
         through = self.actor.trace(seen)
         return Traces(seen, [through], through.output.tanh())
@@ -202,7 +202,7 @@ class Critics(nn.Module):
         return [critic(seen).squeeze(-1) for critic in self.critics]
 
     def trace(self, obs: Tensor, actions: Tensor) -> Traces:
-        """Values `[critics, N]` as `output`, and what `backward` needs; both within `features.by_hand()`."""
+        """Values `[critics, N]` as `output`, and what `backward` needs; both within `features.no_autograd()`."""
         seen = self.features.trace(obs)
         inputs = torch.cat([seen, actions], dim=-1)
         through = [critic.trace(inputs) for critic in self.critics]  # pyright: ignore
@@ -262,7 +262,7 @@ class TrainState:
         """Tensors and JSON scalars, nested."""
         modules = ("policy", "critics", "target_policy", "target_critics")
         return {
-            **{name: {k: v.clone() for k, v in getattr(self, name).state_dict().items()} for name in modules},
+            **{name: copied(getattr(self, name)) for name in modules},
             "actor_optimizer": self.actor_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "replay": self.replay.state_dict(),
@@ -343,7 +343,7 @@ def update(state: TrainState, config: Config) -> Record:
     state.num_updates += 1
     now, all_move = state.graphs.numbers(config), state.num_updates % config.policy_delay == 0
     step = step_all if all_move else step_critics
-    with state.policy.features.by_hand():
+    with state.policy.features.no_autograd():
         return state.graphs.kept(state.graphs.run(step.__name__, lambda: step(state, now)))
 
 

@@ -31,7 +31,7 @@ class Heads(nn.Module):
         num_outputs: outputs that `forward` takes.
         num_noise: random numbers a choice takes.
         num_columns: columns of a mask; Box actions have none.
-        by_hand: whether there is a `backward`: where an action has one part.
+        has_backward: whether there is a `backward`: where an action has one part.
         sizes: choices of each part.
         blocks: mask blocks of each later part.
     """
@@ -42,13 +42,13 @@ class Heads(nn.Module):
         super().__init__()
         self.is_box = isinstance(action_space, spaces.Box)
         self.by_kind = by_kind
-        self.by_hand = self.is_box
+        self.has_backward = self.is_box
         if self.is_box:
             self.num_outputs = self.num_noise = int(math.prod(action_space.shape or ()))
             self.log_std = nn.Parameter(torch.full((self.num_outputs,), float(log_std)))
         else:
             self.sizes, self.kinds = _parts(action_space, layout)
-            self.by_hand = len(self.sizes) == 1
+            self.has_backward = len(self.sizes) == 1
             self.blocks = tuple(max(kinds) + 1 for kinds in self.kinds)
             self.num_noise = sum(self.sizes)
             self.num_columns = self.sizes[0] + sum(

@@ -23,7 +23,7 @@ from agents import checks, horizon, schedules
 from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
-from agents.networks import MLP, Features, Trace
+from agents.networks import MLP, Features, Trace, copied
 from agents.optimizer import FlatAdam, flatten_parameters
 from agents.prioritized import Priorities
 from agents.replay import Replay, Transitions
@@ -174,7 +174,7 @@ class Policy(nn.Module):
         return state_value.unsqueeze(1) + advantage - advantage.mean(dim=1, keepdim=True)
 
     def trace(self, obs: Tensor) -> tuple[Tensor, "Traces"]:
-        """`outputs`, and what `backward` needs to know of the way there; both within `features.by_hand()`."""
+        """`outputs`, and what `backward` needs to know of the way there; both within `features.no_autograd()`."""
         seen = self.features.trace(obs)
         advantage = self.advantage.trace(seen)
         state_value = None if self.state_value is None else self.state_value.trace(seen)
@@ -259,8 +259,8 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and JSON scalars, nested."""
         return {
-            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
-            "target": {name: value.clone() for name, value in self.target.state_dict().items()},
+            "policy": copied(self.policy),
+            "target": copied(self.target),
             "optimizer": self.optimizer.state_dict(),
             "novelty": self.novelty and self.novelty.state_dict(),
             "replay": self.replay.state_dict(),
@@ -332,7 +332,7 @@ def update(state: TrainState, config: Config) -> tuple[Tensor, Tensor]:
     state.optimizer.learning_rate = config.learning_rate
     now = state.graphs.numbers(config)
     state.num_updates += 1
-    with state.policy.features.by_hand():
+    with state.policy.features.no_autograd():
         found = state.graphs.run("descend", lambda: descend(state, now))
         if config.tau < 1 or state.num_updates % config.target_network_frequency == 0:
             state.target_parameters.lerp_(state.optimizer.flat, config.tau)

@@ -60,6 +60,11 @@ def widened(x: Tensor, dtype: torch.dtype) -> Tensor:
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": tanh_, "relu": torch.relu_}
 
 
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    """A module's parameters and buffers by name, apart from its own."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
 def linear(num_inputs: int, num_outputs: int, gain: float = math.sqrt(2)) -> nn.Linear:
     """A linear layer with orthogonal weights of the given gain and zero biases (Saxe et al., arXiv 1312.6120)."""
     layer = nn.Linear(num_inputs, num_outputs)
@@ -111,7 +116,7 @@ class MLP(nn.Module):
     def trace(self, x: Tensor) -> "Trace":
         """What `forward` gives for `[B, sizes[0]]`, and what `backward` needs to know of the way there.
 
-        Called without autograd, as is `backward`: see `Features.by_hand`.
+        Called without autograd, as is `backward`: see `Features.no_autograd`.
         """
         inputs, outputs = [x], []
         for layer in self._weights:
@@ -209,7 +214,7 @@ class Features(nn.Module):
         self.register_buffer("center", center, persistent=False)
         self.register_buffer("rate", rate, persistent=False)
 
-    def by_hand(self) -> AbstractContextManager[None]:
+    def no_autograd(self) -> AbstractContextManager[None]:
         """Within it gradients are worked out by hand, at no cost of autograd's; only `trace` still notes its own."""
         return torch.inference_mode() if self.convolutions is None else torch.no_grad()
 

@@ -22,6 +22,7 @@ from agents.encoding import Encoder
 from agents.graphs import Graphs
 from agents.halves import make_collector
 from agents.minibatches import Batch, most_rows, pieces, segments, shuffled, standardise
+from agents.networks import copied
 from agents.normalize import RewardScale
 from agents.optimizer import FlatAdam
 from agents.returns import gae, next_values
@@ -190,13 +191,13 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and JSON scalars, nested; "ranks" has what the ranks after the first have of their own."""
         own = {
-            "reward_scale": {name: value.clone() for name, value in self.reward_scale.state_dict().items()},
+            "reward_scale": copied(self.reward_scale),
             "novelty": self.novelty and self.novelty.state_dict(),
             "generator": self.generator.get_state(),
             "collector": self.collector.state_dict(),
         }
         return {
-            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
+            "policy": copied(self.policy),
             "optimizer": self.optimizer.state_dict(),
             **own,
             "ranks": distributed.gather_first(own)[1:],
@@ -469,13 +470,13 @@ def by_hand(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, Tens
 
 def minibatch_step(state: TrainState, batch: Batch, config: Config) -> Tensor:
     """One step of Adam; returns policy loss, value loss, entropy, KL and whether clipped of each step, `[5, b]`."""
-    optimizer, plain = state.optimizer, state.policy.by_hand and not config.compile
+    optimizer, manual = state.optimizer, state.policy.has_backward and not config.compile
     count = batch.returns.numel() if batch.weight is None else batch.weight.sum()
-    with torch.inference_mode(plain):
+    with torch.inference_mode(manual):
         results = []
         for piece in [batch] if config.compile else pieces(batch, config.team_size):
             before = optimizer.grad.clone() if results else None
-            seen, backward = (by_hand if plain else by_autograd)(state, piece)
+            seen, backward = (by_hand if manual else by_autograd)(state, piece)
             optimizer.zero_grad()
             grads, result = loss(piece, *seen, count, config)
             backward(*grads)

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agents import distributed
-from agents.networks import MLP, Features
+from agents.networks import MLP, Features, copied
 from agents.normalize import RewardScale, RunningNorm
 from agents.optimizer import FlatAdam
 from agents.rollout import Rollout
@@ -89,7 +89,7 @@ class Novelty:
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, statistics and moments."""
-        saved = {name: _copied(module) for name, module in self._modules().items()}
+        saved = {name: copied(module) for name, module in self._modules().items()}
         return saved | {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -101,7 +101,3 @@ class Novelty:
     def _modules(self) -> dict[str, nn.Module]:
         modules = {"target": self.target, "learner": self.learner, "scale": self.scale, "norm": self.norm}
         return {name: module for name, module in modules.items() if module is not None}
-
-
-def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from agents import checks, schedules
+from agents.networks import copied
 from agents.rollout import Collector, Rollout, placed
 from agents.schedules import Schedule
 from agents.table_policy import TablePolicy
@@ -97,7 +98,7 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and JSON scalars, nested."""
         return {
-            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
+            "policy": copied(self.policy),
             "collector": self.collector.state_dict(),
             "generator": self.generator.get_state(),
             "next_actions": self.next_actions.clone(),

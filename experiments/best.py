@@ -50,10 +50,10 @@ class Judge:
 
     def _keep(self, state: Any, found: Any) -> None:
         from agents import checkpoint
+        from agents.networks import copied
 
         self.best = {"step": state.global_step, "mean": found.mean, "episodes": found.episodes}
-        policy = {name: value.clone() for name, value in state.policy.state_dict().items()}
-        trained = {"policy": policy, "global_step": state.global_step}
+        trained = {"policy": copied(state.policy), "global_step": state.global_step}
         checkpoint.save(self.path, {"train": trained, "best": self.best})
 
     def close(self) -> None:

@@ -147,7 +147,7 @@ def test_gradients_by_hand_are_autograd_s(space: spaces.Box) -> None:
     flats = [flatten_parameters([policy]), flatten_parameters([critics])]
     obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
     tried, grads = torch.rand(6, 2), torch.randn(2, 6)
-    with policy.features.by_hand():
+    with policy.features.no_autograd():
         critics.backward(critics.trace(obs, tried), grads)
         traces = policy.trace(obs)
         policy.backward(traces, critics.uphill(obs, traces.output)[1])
@@ -180,7 +180,7 @@ def test_the_actor_s_step_leaves_the_critics_gradients_alone() -> None:
     loss = -state.critics(obs, state.policy(obs))[0].mean()
     expected = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(state.policy.parameters()))])
     before = state.critic_optimizer.grad.clone()
-    with state.policy.features.by_hand():
+    with state.policy.features.no_autograd():
         assert float(ddpg.update_actor(state, obs)) == pytest.approx(float(loss))
     assert torch.equal(state.critic_optimizer.grad, before)
     assert torch.allclose(state.actor_optimizer.grad, expected, atol=1e-7)

@@ -133,7 +133,7 @@ def test_nothing_that_dqn_records_waits_for_the_device():
     torch.cuda.set_sync_debug_mode("error")
     try:
         dqn.collect(state, now)
-        with state.policy.features.by_hand():
+        with state.policy.features.no_autograd():
             dqn.descend(state, now)
     finally:
         torch.cuda.set_sync_debug_mode("default")

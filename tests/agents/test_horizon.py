@@ -163,7 +163,7 @@ def test_nothing_in_an_update_of_dqn_waits_for_the_device(options, monkeypatch):
         dqn.collect(state, now)
     state.replay.filled = torch.tensor(float(state.replay.size), dtype=torch.float64)
     blind(state, monkeypatch)
-    with nothing_known(), state.policy.features.by_hand():
+    with nothing_known(), state.policy.features.no_autograd():
         state.collector.collect(lambda *seen: (*state.policy.act(*seen, generator=state.generator), {}), state.rollout)
         dqn.descend(state, now)
 
@@ -178,7 +178,7 @@ def test_nothing_in_an_update_of_ddpg_waits_for_the_device(options, monkeypatch)
         ddpg.collect(state, now)
     state.replay.filled = torch.tensor(float(state.replay.size), dtype=torch.float64)
     blind(state, monkeypatch)
-    with nothing_known(), state.policy.features.by_hand():
+    with nothing_known(), state.policy.features.no_autograd():
         state.collector.collect(lambda *seen: (*state.policy.act(*seen, generator=state.generator), {}), state.rollout)
         ddpg.step_all(state, now)
 

@@ -71,7 +71,7 @@ def test_a_value_network_s_gradients_are_autograd_s(space: spaces.Box, settings:
     policy = dqn.Policy(space, spaces.Discrete(4), dqn.Config(hidden_sizes=(8,), **settings))
     flat = flatten_parameters([policy])
     obs = torch.as_tensor(space.sample()).unsqueeze(0).repeat(6, *[1] * len(space.shape))
-    with policy.features.by_hand():
+    with policy.features.no_autograd():
         outputs, traces = policy.trace(obs)
         grads = torch.randn_like(outputs)
         policy.backward(traces, grads)

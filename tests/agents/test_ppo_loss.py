@@ -85,7 +85,7 @@ def test_the_gradient_is_that_of_the_paper_s_loss(
         vf_coef=0.7, max_grad_norm=0, log_std_init=0.4,
     )  # fmt: skip
     state = state_for(SPACES[name], config)
-    assert state.policy.by_hand == (name != "two parts")
+    assert state.policy.has_backward == (name != "two parts")
     with torch.no_grad():
         list(state.policy.actor.parameters())[-2].mul_(50)
     batch = batch_for(state.policy, SPACES[name], weighted)
