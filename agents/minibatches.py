@@ -14,9 +14,13 @@ class Batch:
     """Steps side by side, `[B, ...]`; with a memory, segments side by side, `[S, L, ...]`."""
 
     obs: Tensor
+    """As in the rollout, which may keep them in bfloat16 and padded."""
     action_mask: Tensor | None
+    """bool `[B, M]`, or None."""
     actions: Tensor
+    """int64 or float32 `[B, ...]`."""
     log_probs: Tensor
+    """float32 `[B]`, as are the next three: of the actions, under the policy that acted."""
     values: Tensor
     advantages: Tensor
     returns: Tensor

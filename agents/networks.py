@@ -41,8 +41,8 @@ def tanh_(x: Tensor) -> Tensor:
 
 
 def wide(width: int) -> int:
-    """Columns that rows of so many numbers have in a GPU's matrix products, whose units take two to three times as long
-    over rows of 507 as over rows of 512: a multiple of 8, unless they are few."""
+    """The width to which rows of so many numbers are padded for a GPU's matrix products: a multiple of 8, unless they
+    are few. Rows of 507 numbers take two to three times as long there as rows of 512."""
     return width - width % -8 if width >= 32 else width
 
 

@@ -152,6 +152,14 @@ class TrainState:
     """Everything that training changes.
 
     Attributes:
+        policy, optimizer: what is learned, and Adam over its flat parameters.
+        collector: the envs, and who plays them.
+        novelty: the bonus for what is rarely seen, or None.
+        reward_scale: running statistics of the discounted return.
+        generator: of actions and minibatches.
+        graphs, update_graphs: what is recorded of acting and of updates, on a GPU.
+        reconsider: the function of that name, compiled where the config asks for it.
+        global_step: agent-steps learned from.
         begun: `[T / L, N, m]`: the memories that an iteration's segments began with, where acting keeps them.
         settled: the batch, where epochs are recorded and horizons are not; see `settle`.
         num_settled: how many of different shapes there were.
@@ -457,7 +465,7 @@ def by_autograd(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, 
 
 
 def by_hand(state: TrainState, batch: Batch) -> tuple[tuple[Tensor, Tensor, Tensor], Backward]:
-    """The same of a policy that knows its gradients: of a small network's update autograd's calls are the half."""
+    """The same for a policy with a backward pass of its own: autograd's calls are half of a small network's update."""
     policy = state.policy
     dist, values, traces = policy.trace(batch.obs, batch.action_mask)
 

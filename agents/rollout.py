@@ -38,7 +38,7 @@ class Rollout:
     """
 
     obs: Tensor
-    """`[T + 1, N, ...]`; where `Collector.keep_obs_in` was told so with columns of zeros behind."""
+    """`[T + 1, N, ...]`; with columns of zeros at the end after `Collector.keep_obs_in(..., widened=True)`."""
     action_mask: Tensor | None
     """bool `[T + 1, N, M]`, or None."""
     actions: Tensor

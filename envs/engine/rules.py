@@ -94,10 +94,15 @@ class ObsField(NamedTuple):
     """One named slice of a flat observation row, `[..., width]`; `field.view(obs)` is `[..., *shape]`."""
 
     slice: slice
+    """Its columns of a row."""
     shape: tuple[int, ...]
+    """Of what it holds: (rows, features) of a group of units, (features,) of a single thing."""
     kind: str = ""
+    """What its rows describe; groups of one kind have the same features."""
     units: str = ""
+    """Of its numbers, where they have one."""
     scale: float = 1.0
+    """What numbers were multiplied by before they were written."""
 
     def view(self, obs: Any) -> Any:
         """This slice of observations `[..., width]`, a tensor or an array, as `[..., *shape]` in the same memory."""
@@ -117,6 +122,7 @@ class World:
     """
 
     name: str
+    """For messages and the cache: letters, digits, "_", "." and "-"."""
     state: np.dtype
     """The record of one world: scalars and fixed-size arrays. The engine adds `ENGINE_FIELDS`."""
     reset: Phases
@@ -142,6 +148,7 @@ class World:
     NumPy's records use themselves (`base`, `size`, `item`, ...), which plain Python would see in their stead.
     """
     num_seats: int = 1
+    """Players; a batch has a row for each that its caller holds."""
     max_episode_steps: int | Sequence[int] = 0
     """Ticks until the engine truncates; 0 is never; a sequence gives one a row of `params`."""
     frame_skip: int = 1
@@ -151,6 +158,7 @@ class World:
     action_layout: ActionLayout | None = None
     """How the mask divides; by default the parts of the action space side by side."""
     obs_layout: dict[str, ObsField] | None = None
+    """What lies where in a flat observation, by name, for networks of entities and for people."""
     scripted_levels: int = 0
     """Levels of scripted players in the rules: `state.control[seat]` runs from 0 (the caller) to this."""
     scripted: tuple[int, ...] | None = None
@@ -166,7 +174,9 @@ class World:
     draw: Callable[..., None] | None = None
     """`draw(canvas, state, params, tables)` paints one record; it never steps."""
     draw_size: tuple[int, int] = (600, 400)
+    """Width and height of the picture in pixels."""
     render_fps: int = 30
+    """Steps that a second of a video shows."""
     step_seconds: float = 0.0
     """Of the game's own time, a tick; 0 where it has none."""
     validate: Callable[[np.ndarray, np.ndarray], None] | None = None
