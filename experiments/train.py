@@ -26,7 +26,7 @@ from experiments.progress import ProgressLine
 from experiments.train_flags import Options, ResumeOptions, parse
 from experiments.worlds import EVALUATION_SEED, EnvChoice, close, make_batch
 
-MANY_ENVS = 256
+MANY_ENVS, MOST_THREADS = 256, 1024
 RECENT = 5
 """Iterations whose returns --stop-at-return looks at."""
 IN_PROCESSES = ("ppo", "league")
@@ -176,6 +176,8 @@ def plan(algorithm: str, choice: EnvChoice, config: Any, options: Options) -> ru
     for name, value in {"seed": config.seed, **{name: getattr(options, name) for name in counts}}.items():
         if value < 0:
             raise InputError(f"--{name.replace('_', '-')} must be at least 0, got {value}")
+    if options.threads > MOST_THREADS:
+        raise InputError(f"--threads {options.threads}: a thread per core is enough; give {MOST_THREADS} at most")
     if config.seed >= 2**63:
         raise InputError(f"--seed must lie in 0..{2**63 - 1}, got {config.seed}")
     if options.stop_at_return is not None and math.isnan(options.stop_at_return):

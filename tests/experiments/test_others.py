@@ -127,6 +127,7 @@ def test_it_is_trained_on_and_evaluated(habit: str, tmp_path: Path, capsys: pyte
         ("train q Counting-v0 --env.habit mask", "masks have 3 columns, its actions need 2"),
         ("train ppo Batched-v0", "registered with a vector_entry_point alone"),
         ("train ppo Counting-v0 --seed 18446744073709551616", "--seed must lie in 0..9223372036854775807"),
+        ("train ppo Counting-v0 --threads 100000", "a thread per core is enough"),
         ("train ppo Counting-v0 --stop-at-return nan", "--stop-at-return must be a number"),
     ],
 )
