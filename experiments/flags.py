@@ -6,11 +6,13 @@ import io
 import json
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from experiments.errors import InputError
+
+Given = TypeVar("Given")
 
 Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """The first word: which run folder."""
@@ -35,6 +37,23 @@ def parse(target: Callable[..., Any], argv: list[str], prog: str, description: s
         raise InputError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def parse_with_config(
+    options: type[Given], config: Any, argv: list[str], prog: str, description: str
+) -> tuple[Given, Any]:
+    """Options and a Config from one command line, their flags side by side; what is not given is as in `config`.
+
+    Raises:
+        InputError: as `parse`.
+    """
+
+    def both(*, config: Any = config, options: Any) -> tuple[Any, Any]:
+        return options, config
+
+    flat = tyro.conf.arg(name="")
+    both.__annotations__ = {"config": Annotated[type(config), flat], "options": Annotated[options, flat]}
+    return parse(both, argv, prog, description)
 
 
 SAID = (

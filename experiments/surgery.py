@@ -102,21 +102,13 @@ def parse(argv: list[str]) -> tuple[Options, Path, runs.RunConfig, runs.RunConfi
     changes = read_changes((values_of("--to", words) or [""])[-1], before.algorithm)
     env_options = before.env_options | changes.pop("env", {}) | env_options
     start = restore_config(replace(before, config=before.config | _known(changes, before)))
-    options, config = _parse_flags(start, words, f"quintet surgery {words[0]}")
+    prog = f"quintet surgery {words[0]}"
+    options, config = flags.parse_with_config(Options, start, words, prog, "Defaults are the run's.")
     after = replace(
         before, config=asdict(config), env_options=env_options, versions=runs.versions(), commit=runs.commit()
     )
     environment(after)
     return options, run, before, after
-
-
-def _parse_flags(start: Any, words: list[str], prog: str) -> tuple[Options, Any]:
-    def both(options: Any, config: Any = start) -> tuple[Options, Any]:
-        return options, config
-
-    flat = tyro.conf.arg(name="")
-    both.__annotations__ = {"options": Annotated[Options, flat], "config": Annotated[type(start), flat]}
-    return flags.parse(both, words, prog, "Defaults are the run's.")
 
 
 def read_changes(name: str, algorithm: str) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def parse(argv: list[str]) -> tuple[Options, str, EnvChoice, Any]:
     import_modules([*_modules(rest), *([prefix] if prefix else [])])
     choice = choose(env_id, given) if has_id else None
     settings = _preset(module, algorithm, env_id, choice.options if choice else {}, values_of("--preset", rest))
-    options, config = _parse_flags(module.Config(**settings), rest, algorithm, env_id)
+    prog, text = f"quintet train {algorithm} {env_id or 'ENV_ID'}", _description(algorithm, env_id)
+    options, config = flags.parse_with_config(Options, module.Config(**settings), rest, prog, text)
     assert choice is not None
     if prefix and prefix != "envs":
         options = replace(options, module=(*options.module, prefix))
@@ -111,17 +112,6 @@ def _preset(module: Any, algorithm: str, env_id: str, env_options: dict[str, Any
         if name not in known:
             raise ValueError(f"presets/{algorithm}.toml: {env_id} has no field {name!r}{did_you_mean(name, known)}")
     return values
-
-
-def _parse_flags(default: Any, words: list[str], algorithm: str, env_id: str) -> tuple[Options, Any]:
-    kind = type(default)
-
-    def both(config: Any = default, options: Any = Options()) -> tuple[Options, Any]:
-        return options, config
-
-    flat = tyro.conf.arg(name="")
-    both.__annotations__ = {"config": Annotated[kind, flat], "options": Annotated[Options, flat]}
-    return flags.parse(both, words, f"quintet train {algorithm} {env_id or 'ENV_ID'}", _description(algorithm, env_id))
 
 
 def _description(algorithm: str, env_id: str) -> str:
