@@ -91,7 +91,7 @@ def _gather(options: Options) -> tuple[runs.RunConfig, list[Player], Any]:
 
     from envs import make_vec
     from experiments.trained import environment
-    from experiments.versus import best_scripted, player_of, tick_by_tick
+    from experiments.versus import check_match, player_of, tick_by_tick
     from experiments.worlds import EnvChoice, make_world
 
     torch.set_num_threads(1)
@@ -99,7 +99,7 @@ def _gather(options: Options) -> tuple[runs.RunConfig, list[Player], Any]:
     config = runs.read_config(folders[0])
     choice = environment(config)
     one = make_world(EnvChoice(choice.id, tick_by_tick(choice.options)))
-    best_scripted(one)
+    check_match(one)
     world = one.world
 
     def make(num_worlds: int, seed: int) -> Any:

@@ -28,13 +28,19 @@ def is_match(envs: Any) -> bool:
     return world is not None and world.num_seats % 2 == 0 and {"won", "lost"} <= set(world.statistics)
 
 
+def check_match(envs: Any) -> None:
+    """Raises `InputError` for a world that is no match of two teams."""
+    if not is_match(envs):
+        raise InputError(f"a match needs a world of two teams, such as quintet/Duel-v0, and {envs.world.name} is none")
+
+
 def player_of(name: str, envs: Any, runs_dir: str, checkpoint: str | None = None) -> Player:
     """Who is meant: a scripted player of the world, "random", or a run's trained policy.
 
     Raises:
         InputError: nobody of this name, or a policy of another world.
     """
-    best_scripted(envs)
+    check_match(envs)
     names = level_names(envs.world.scripted_levels)
     if name in names:
         return Player(name, level=names.index(name) + 1)
@@ -72,8 +78,7 @@ def best_scripted(envs: Any) -> str:
     Raises:
         InputError: a world that is no match of two teams.
     """
-    if not is_match(envs):
-        raise InputError(f"a match needs a world of two teams, such as quintet/Duel-v0, and {envs.world.name} is none")
+    check_match(envs)
     return (level_names(envs.world.scripted_levels) or ["random"])[-1]
 
 
@@ -85,7 +90,7 @@ def around(envs: Any, options: Any, run: str | None) -> tuple[Teams, str]:
         options: `play.Options`: the seat, whom it is against (the run itself by default).
         run: whose agent plays beside the person; None: the world's scripted players.
     """
-    best_scripted(envs)
+    check_match(envs)
     level = (envs.world.scripted or (1,) * envs.num_seats)[options.seat]
     mates = Player("script", level=level) if run is None else player_of(run, envs, options.runs_dir, options.checkpoint)
     enemies = mates if options.versus is None else player_of(options.versus, envs, options.runs_dir)
