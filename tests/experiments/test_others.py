@@ -38,11 +38,11 @@ class Counting(gymnasium.Env):
         return self.buffer if self.habit == "one array" else self.buffer.copy()
 
     def told(self, ended: bool) -> dict[str, Any]:
-        statistics = {"even": {"won": 1.0}, "odd": {}}["even" if self.episodes % 2 else "odd"]
+        now_and_then = {"won": 1.0} if self.episodes % 2 else {}
         return {
             "a number": {"episode": 3},
             "a word": {"episode": "third"},
-            "sometimes": {"episode": {"r": 1.0, **statistics}} if ended else {},
+            "sometimes": {"episode": {"r": 1.0, **now_and_then}} if ended else {},
             "yes or no": {"episode": {"won": True}} if ended else {},
             "comma": {"episode": {"kills,deaths": 2.0}} if ended else {},
             "mask": {"action_mask": np.ones(3, np.int8)},
