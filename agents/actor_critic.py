@@ -146,7 +146,7 @@ class Policy(nn.Module):
         return self.heads(actor.output, mask), critic.output.squeeze(-1), (actor, critic)
 
     def backward(self, traces: tuple[Trace, Trace], by_outputs: Tensor, by_values: Tensor) -> None:
-        """Sets the gradients of a loss, given those with respect to what the heads take and by the values `[B]`."""
+        """Sets the gradients of a loss, given those w.r.t. what the heads take and w.r.t. the values `[B]`."""
         actor, critic = traces
         self.actor.backward(actor, by_outputs)
         self.critic.backward(critic, by_values.unsqueeze(-1))

@@ -41,14 +41,14 @@ class Mean(nn.Module):
             rewards, discounts: `[B]`, of a replay's transitions.
         """
         errors = outputs - torch.addcmul(rewards.unsqueeze(1), discounts.unsqueeze(1), ahead)
-        return Compared(self._slopes(errors), errors.squeeze(1))
+        return Compared(self._grads(errors), errors.squeeze(1))
 
     def losses(self, errors: Tensor) -> Tensor:
         """Half of squared errors e, `[...]`; with `huber`, |e| - 1/2 where |e| is above 1."""
-        grads = self._slopes(errors)
+        grads = self._grads(errors)
         return grads * (errors - 0.5 * grads)
 
-    def _slopes(self, errors: Tensor) -> Tensor:
+    def _grads(self, errors: Tensor) -> Tensor:
         return errors.clamp(-1, 1) if self.huber else errors
 
 
