@@ -137,11 +137,7 @@ class Episodes:
         columns: dict[str, Any] = {}
         if episodes:
             columns = dict(zip(("return", "length"), zip(*episodes, strict=True), strict=True))
-            columns |= {
-                name: [value for value in values if not math.isnan(value)]
-                for name, values in statistics.items()
-                if name not in columns
-            }
+            columns |= {name: values for name, values in without_nans(statistics).items() if name not in columns}
         mine = {name: (sum(column), len(column)) for name, column in columns.items() if column}
         sums = distributed.gather(tallied | mine)
         found = {}
@@ -163,3 +159,8 @@ class Episodes:
         self.returns, self.lengths = (saved[name].numpy().copy() for name in ("returns", "lengths"))
         self._ended = [(float(value), int(length)) for value, length in saved["episodes"]]
         self._statistics = {name: list(values) for name, values in saved.get("statistics", {}).items()}
+
+
+def without_nans(statistics: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Statistics without the NaNs of episodes of which nothing was said."""
+    return {name: [value for value in values if not math.isnan(value)] for name, values in statistics.items()}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.episodes import without_nans
 from agents.rollout import Collector
 
 STEP_LIMIT = 30_000
@@ -104,8 +105,7 @@ def evaluate(
             statistics.setdefault(name, []).extend(np.array(values)[counted].tolist())
         left = np.where(too_long, 0, left - (ended & (left > 0)))
         returns[ended], lengths[ended] = 0, 0
-    told = {name: [value for value in values if not math.isnan(value)] for name, values in statistics.items()}
-    means = {name: float(np.mean(values)) for name, values in told.items() if values}
+    means = {name: float(np.mean(values)) for name, values in without_nans(statistics).items() if values}
     return summarise([value for value, _ in found], [length for _, length in found], cut, means)
 
 

@@ -207,10 +207,11 @@ def _function_pieces(function: FunctionType, seen: set[Any]) -> Iterator[bytes]:
     names = tuple(sorted(_names(function.__code__)))
     for cell in function.__closure__ or ():
         yield from _pieces(cell.cell_contents, seen, names)
-    called = {one.argval for one in dis.get_instructions(function) if one.opname == "LOAD_GLOBAL"}
+    steps = list(dis.get_instructions(function))
+    called = {one.argval for one in steps if one.opname == "LOAD_GLOBAL"}
     if "print" in called - function.__globals__.keys():
         raise ValueError(f"the rule {function.__name__} prints, which compiled rules can't; use QUINTET_DEBUG=1")
-    _refuse_chance(function)
+    _refuse_chance(function, steps)
     for name in names:
         if name not in function.__globals__:
             continue
@@ -221,9 +222,8 @@ def _function_pieces(function: FunctionType, seen: set[Any]) -> Iterator[bytes]:
         yield from _pieces(value, seen, names)
 
 
-def _refuse_chance(function: FunctionType) -> None:
+def _refuse_chance(function: FunctionType, steps: list[dis.Instruction]) -> None:
     """Holds that all chance comes from the record: that of others is not the same in a batch, on threads, on a GPU."""
-    steps = list(dis.get_instructions(function))
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         value = function.__globals__.get(step.argval) if step.opname == "LOAD_GLOBAL" else None
         numpys = value is np and following is not None and following.argval == "random"
