@@ -247,6 +247,8 @@ TUNABLES = {
     **{f"reward_{term}": weight for term, weight in zip(TERMS, WEIGHTS, strict=True)},
 }  # fmt: skip
 """Numbers of `params` that options set by name: ticks, cells, gold, experience, weights of the reward."""
+NUMBERS = ("minutes", "randomize", "head_start", "frame_skip")
+"""Options that are numbers beside the tunables."""
 BOUNDS = {
     "wave_period": (1, np.inf), "camp_period": (1, np.inf), "boss_period": (1, np.inf), "ward_period": (1, np.inf),
     "first_wave": (0, np.inf), "respawn_base": (1, np.inf), "respawn_level": (0, np.inf), "recall_ticks": (1, np.inf),
@@ -263,15 +265,13 @@ def _params(map: Map, size: Size, options: dict[str, Any]) -> np.ndarray:
         if name not in given:
             raise ValueError(f"no option or tunable {name!r}{did_you_mean(name, [*options, *given])}")
         given[name] = value
-    for name, value in given.items():
+    for name, value in (given | {name: options[name] for name in NUMBERS}).items():
         if not isinstance(value, int | float | np.number) or not np.isfinite(value):
             raise ValueError(f"{name} must be a finite number, got {value!r}")
+    for name, value in given.items():
         if row.dtype[name].base.kind in "iu" and (value != int(value) or abs(value) >= 2**31):
             raise ValueError(f"{name} must be a whole number below {2**31}, got {value!r}")
         row[name] = value
-    for name in ("minutes", "randomize", "head_start", "frame_skip"):
-        if not isinstance(options[name], int | float | np.number) or not np.isfinite(options[name]):
-            raise ValueError(f"{name} must be a finite number, got {options[name]!r}")
     if not (options["minutes"] == 0 or round(options["minutes"] * MINUTE) >= 1):
         raise ValueError(f"minutes must be 0, for no limit, or a tick (1/{MINUTE}) or more; got {options['minutes']}")
     row["auto_shop"] = _by_script("shopping", options["shopping"])
