@@ -113,6 +113,8 @@ def _driver(world: World) -> Any:
     from numba import config
 
     config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # pyright: ignore[reportAttributeAccessIssue]
+    if simulated():
+        _share_memory()
     source, rules = cuda_source(world, has_warps=not simulated())
     limit = {"max_registers": registers} if (registers := max_registers(world)) else {}
     digest = fingerprint(world, f"{source}{limit}", rules)
@@ -124,6 +126,19 @@ def _driver(world: World) -> Any:
 
         _LOADED[digest] = namespace(world, rules, kernel, path)["drive"]
     return _LOADED[digest]
+
+
+def _share_memory() -> None:
+    """Gives all threads of a simulated block the same shared array, of which a kernel has one.
+
+    (In numba-cuda 0.30 two threads that ask at the same moment may each get their own.)
+    """
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared  # pyright: ignore[reportMissingImports]
+
+    def array(self: Any, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        return self._allocations.setdefault("array", np.empty(shape, dtype))
+
+    FakeCUDAShared.array = array
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
