@@ -61,13 +61,23 @@ class Front:
         setattr(self._record, name, value)
 
 
+_LAST: dict[str, tuple[Any, Any]] = {}
+"""What was last given under a name, and how rules saw it: a tick gives the same record to hundreds of rules."""
+
+
 def front(name: str, value: Any) -> Any:
     """What a rule is given as an argument of this name."""
-    if name in ("state", "params"):
-        return Front(value, name)
+    if name not in ("state", "params", "tables"):
+        return counted(value) if isinstance(value, np.ndarray) else value
+    last = _LAST.get(name)
+    if last is not None and last[0] is value:
+        return last[1]
     if name == "tables":
-        return type(value)(*(counted(table, writable=False) for table in value))
-    return counted(value) if isinstance(value, np.ndarray) else value
+        found = type(value)(*(counted(table, writable=False) for table in value))
+    else:
+        found = Front(value, name)
+    _LAST[name] = value, found
+    return found
 
 
 def fronted(rule: Rule) -> Callable[..., Any]:
