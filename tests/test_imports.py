@@ -1,6 +1,7 @@
 """Which folder may import which, and what the core must do without."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,13 @@ def test_envs_and_agents_never_import_each_other(folder: str) -> None:
     assert files
     for path in files:
         assert not imported(path) & FORBIDDEN[folder], path
+
+
+@pytest.mark.parametrize("folder", ["agents", "experiments", "envs/engine"])
+def test_a_folder_says_what_each_of_its_files_is_for(folder: str) -> None:
+    told = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""
+    there = sorted(path.name for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py")
+    assert sorted(re.findall(r"\w+\.py", told)) == there, "each is named once"
 
 
 @pytest.mark.parametrize("module", ["envs.engine.vector", "envs.engine.single", "agents.ppo", "agents.tabular_q"])
