@@ -8,6 +8,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 KEY = "quintet"
-FORMAT = 1
+REMEDY = "move it away, and the run goes on from what was saved before"
+FORMATS = (1, 2)
+"""That can be read; in the first the checksum was of tensors alone. The last is written."""
 
 
 def save(path: str | Path, state: Any) -> None:
@@ -33,8 +36,8 @@ def save(path: str | Path, state: Any) -> None:
     """
     path, tensors = Path(path), {}
     tree = _encode(state, "", tensors)
-    header = {"format": FORMAT, "checksum": _checksum(tensors), "tree": tree}
-    content = to_bytes(tensors, {KEY: json.dumps(header, separators=(",", ":"))})
+    header = {"format": FORMATS[-1], "checksum": _checksum(tensors, _text(tree)), "tree": tree}
+    content = to_bytes(tensors, {KEY: _text(header)})
     write_atomic(path, content)
 
 
@@ -53,14 +56,14 @@ def load(path: str | Path) -> Any:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}; {REMEDY}") from error
     header = _header(path, metadata)
-    if header["checksum"] != _checksum(tensors):
-        raise ValueError(f"{path} is damaged: its tensors don't match its checksum; use an earlier checkpoint")
+    if header["checksum"] != _checksum(tensors, _text(header["tree"]) if header["format"] > 1 else ""):
+        raise ValueError(f"{path} is damaged: it doesn't match its checksum; {REMEDY}")
     try:
         return _decode(header["tree"], tensors)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: its tree doesn't match its tensors ({error})") from error
+        raise ValueError(f"{path} is damaged: its tree doesn't match its tensors ({error}); {REMEDY}") from error
 
 
 def write_atomic(path: str | Path, content: bytes) -> None:
@@ -74,7 +77,8 @@ def write_atomic(path: str | Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before is what counts
+            draft.unlink(missing_ok=True)
 
 
 def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
@@ -84,9 +88,9 @@ def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         header = json.loads(metadata[KEY])
         format, _, _ = header["format"], header["checksum"], header["tree"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: its {KEY!r} metadata can't be read ({error!r})") from error
-    if format != FORMAT:
-        raise ValueError(f"{path} has checkpoint format {format}, this version reads {FORMAT}")
+        raise ValueError(f"{path} is damaged: its {KEY!r} metadata can't be read ({error!r}); {REMEDY}") from error
+    if format not in FORMATS:
+        raise ValueError(f"{path} has checkpoint format {format}, this version reads {FORMATS[-1]} and before")
     return header
 
 
@@ -128,9 +132,13 @@ def _decode(node: Any, tensors: dict[str, Tensor]) -> Any:
     return items if kind == "list" else tuple(items)
 
 
-def _checksum(tensors: dict[str, Tensor]) -> int:
-    """CRC-32 of names, types, shapes and bytes, in the order of the names."""
-    checksum = 0
+def _text(tree: Any) -> str:
+    return json.dumps(tree, separators=(",", ":"))
+
+
+def _checksum(tensors: dict[str, Tensor], tree: str) -> int:
+    """CRC-32 of the tree's text, then of tensors' names, types, shapes and bytes, in the order of the names."""
+    checksum = zlib.crc32(tree.encode())
     for part in _parts(tensors):
         checksum = zlib.crc32(part, checksum)
     return checksum

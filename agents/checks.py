@@ -32,14 +32,16 @@ def _numbers_of(config: Any, name: str, given: Any) -> list[float]:
         raise ValueError(f"{name}: {error}") from None
 
 
-def choices(config: Any) -> None:
-    """Holds fields annotated `Literal` to what is listed there.
+def kinds(config: Any) -> None:
+    """Holds fields annotated `int` to whole numbers, and those annotated `Literal` to what is listed there.
 
     Raises:
         ValueError: another value.
     """
     for one in fields(config):
         given = getattr(config, one.name)
+        if one.type is int and not isinstance(given, int):
+            raise ValueError(f"{one.name} must be a whole number, got {given!r}")
         if get_origin(one.type) is Literal and given not in get_args(one.type):
             listed = ", ".join(map(repr, get_args(one.type)))
             raise ValueError(f"{one.name} must be one of {listed}; got {given!r}")

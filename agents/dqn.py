@@ -104,7 +104,7 @@ class Config:
     """Agent-steps per iteration; metrics are logged after each."""
 
     def __post_init__(self) -> None:
-        checks.choices(self)
+        checks.kinds(self)
         checks.numbers(self, "total_timesteps num_envs buffer_size batch_size train_frequency n_steps", low=1)
         checks.numbers(self, "target_network_frequency log_every", low=1)
         checks.numbers(self, "gamma tau epsilon priority_alpha priority_beta", 0, 1)

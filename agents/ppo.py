@@ -115,7 +115,7 @@ class Config:
     """Weight of a bonus for rarely seen observations, by random network distillation; 0: none."""
 
     def __post_init__(self) -> None:
-        checks.choices(self)
+        checks.kinds(self)
         checks.numbers(self, "total_timesteps num_envs num_steps num_minibatches update_epochs", low=1)
         checks.numbers(self, "entity_size team_size memory_size segment_steps context_steps", low=1)
         checks.numbers(self, "gamma gae_lambda", 0, 1)

@@ -69,7 +69,7 @@ class Config:
     """Initial value of every pair; above what is possible it makes the agent try everything."""
 
     def __post_init__(self) -> None:
-        checks.choices(self)
+        checks.kinds(self)
         checks.numbers(self, "total_timesteps num_envs num_steps", low=1)
         checks.numbers(self, "learning_rate gamma epsilon", 0, 1)
         checks.numbers(self, "rate_decay visit_bonus", low=0)

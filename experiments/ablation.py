@@ -18,9 +18,9 @@ from typing import Any
 
 from experiments import flags, runs
 from experiments.bench.common import RESULTS
-from experiments.errors import InputError, as_input_error
+from experiments.errors import InputError
 from experiments.ratings import LEVEL_NAMES
-from experiments.report import ONE_CORE, check, due, quintet, run_all, settings_of, spread, train
+from experiments.report import ONE_CORE, check, due, quintet, run_all, settings_of, spread, stored, train
 from experiments.worlds import EVALUATION_SEED
 
 ARMS = Path(__file__).parent / "ablation.toml"
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(play(options.play, options.games or 200, options.runs_dir)))
         return 0
     settings = {arm.name: settings_of(arm.words, arm.games) for arm in arms}
-    results = _read_results(path)
+    results = stored(path, {"games", "ratings"})
     failures = [] if options.table else _train(options, arms, settings, results, path)
     pictures = draw(arms, settings, results, options.seeds, path)
     path.with_suffix(".md").write_text(table(arms, settings, results, options.seeds, pictures))
@@ -132,16 +132,6 @@ def _check(options: Options, arms: list[Arm]) -> None:
         raise InputError(
             f"--games must be even, half from either side, or 0 for those of {ARMS.name}, got {options.games}"
         )
-
-
-def _read_results(path: Path) -> Results:
-    if not path.exists():
-        return []
-    with as_input_error(ValueError, prefix=f"{path} is no file of results, move it or give another --out: "):
-        results = json.loads(path.read_text())
-    if not all({"row", "settings", "seed", "games", "ratings"} <= set(one) for one in results):
-        raise InputError(f"{path} holds results of another command; give another --out")
-    return results
 
 
 def _train(options: Options, arms: list[Arm], settings: Settings, results: Results, path: Path) -> list[str]:
@@ -257,27 +247,41 @@ def table(arms: list[Arm], settings: Settings, results: Results, seeds: int, pic
 PREFACE = """\
 Made by `quintet ablation`. Each seed K is a run of the row's command. Its last policy then plays each
 scripted player with its best actions, half of the games from either side: shares of the points in per cent, a draw half
-a point. Ratings (`experiments.ratings`: random legal play is 0; a difference of 12 is about three wins in four) are of
-games with drawn actions while it learned: "later ratings" is the mean of the second half of them, "rating" the last
-one. All figures are means over seeds, with half their 95% interval (Student's t over seeds); seconds are the
-processor's for one run, from the start of its process to the end, with the ratings but without the games at its end. In
-the pictures a curve is the mean over seeds, and its shade spans them."""
+a point, the mean over seeds (the least to the greatest). Ratings (`experiments.ratings`: random legal play is 0; a
+difference of 7 is about three wins in four, and who wins all games is rated no higher than these can tell) are of games
+with drawn actions while it learned: "later ratings" is the mean of the second half of them, "rating" the last one; both
+are means over seeds, with half their 95% interval (Student's t over seeds). Seconds are the processor's for one run,
+from the start of its process to the end, with the ratings but without the games at its end. Rules and scripted players
+are those of the commit (+: with changes), and a change of them does not make a result due again. In the pictures a
+curve is the mean over seeds, and its shade spans them."""
 HEAD = (
-    "arm", "what it is", "seeds", "agent-steps", *LEVEL_NAMES, "later ratings", "rating", "CPU seconds", "command",
+    "arm", "what it is", "seeds", "agent-steps", *LEVEL_NAMES, "later ratings", "rating", "CPU seconds", "commit",
+    "command",
 )  # fmt: skip
 
 
 def _cells(arm: Arm, found: Results, seeds: int) -> list[str]:
-    """From the count of seeds to the seconds."""
+    """From the count of seeds to the commit."""
     if not found:
-        return ["not run", f"{arm.steps:,}", *[""] * (len(LEVEL_NAMES) + 3)]
+        return ["not run", f"{arm.steps:,}", *[""] * (len(LEVEL_NAMES) + 4)]
     count = str(seeds) if len(found) == seeds else f"{len(found)} of {seeds}, others not run"
     steps = round(sum(one["steps"] for one in found) / len(found))
-    shares = [spread([points(one, level) for one in found], 1) for level in LEVEL_NAMES]
+    shares = [_span([points(one, level) for one in found]) for level in LEVEL_NAMES]
     later = [fmean(rating for _, rating in one["ratings"][len(one["ratings"]) // 2 :]) for one in found]
     last = [one["ratings"][-1][1] for one in found]
     seconds = sum(one["seconds"] for one in found) / len(found)
-    return [count, f"{steps:,}", *shares, spread(later, 1), spread(last, 1), f"{seconds:.0f}"]
+    commits = ", ".join(sorted({short_commit(one) for one in found}))
+    return [count, f"{steps:,}", *shares, spread(later, 1), spread(last, 1), f"{seconds:.0f}", commits]
+
+
+def _span(shares: list[float]) -> str:
+    return f"{fmean(shares):.1f} ({min(shares):.0f} to {max(shares):.0f})"
+
+
+def short_commit(result: dict[str, Any]) -> str:
+    """The commit that a result is of, cut short; "+" if files differed from it."""
+    commit = result.get("commit") or "?"
+    return commit[:7] + ("+" if commit.endswith("+") else "")
 
 
 def _command(arm: Arm, seed: str) -> str:

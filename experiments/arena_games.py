@@ -149,8 +149,8 @@ def summary(games: Games) -> dict[str, Any]:
         sides = values[:, :team], values[:, team:]
         means[name] = [float(side.sum(1).mean() if name == "kills" else side.mean()) for side in sides]
     return {
-        "games": number, "won": won, "lost": lost, "undecided": number - won - lost, "rate": won / number,
-        "interval": wilson(won, number), "minutes": float(games.minutes.mean()),
+        "games": number, "won": won, "lost": lost, "undecided": number - won - lost, "rate": won / max(won + lost, 1),
+        "interval": wilson(won, won + lost), "minutes": float(games.minutes.mean()),
         "minutes_10_90": [float(x) for x in np.quantile(games.minutes, (0.1, 0.9))], **means,
     }  # fmt: skip
 

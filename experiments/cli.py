@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from experiments.errors import InputError, check_known
+from experiments.errors import UNWRITABLE, InputError, check_known
 
 COMMANDS = {
     "train": ("experiments.train", "train an agent on an environment, or go on with a run"),
@@ -58,6 +58,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        name = f" ({error.filename})" if error.filename else ""
+        print(f"quintet: {error.strerror}{name}; make room there, or choose another place", file=sys.stderr)
+        return 2
 
 
 def _run(argv: list[str]) -> int:

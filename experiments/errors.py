@@ -1,11 +1,15 @@
 """What a user got wrong, told in a line or two; anything else that goes wrong is a bug and shows its traceback."""
 
+import errno
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from envs.registration import did_you_mean
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Numbers of the errors of a system that does not let a file be written: no space, no right."""
 
 
 class InputError(Exception):

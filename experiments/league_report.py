@@ -155,7 +155,7 @@ def table(
         f"{env_id}: a row's share of the points against a column, in per cent with the 95% interval; {options.games} "
         f"games a pair, trained players take their {how} actions.",
         "",
-        "| | player | rating | " + " | ".join(str(i + 1) for i in range(len(names))) + " |",
+        "| | player | rating ± standard error | " + " | ".join(str(i + 1) for i in range(len(names))) + " |",
         "|---" * (len(names) + 3) + "|",
     ]
     for place, one in enumerate(names):

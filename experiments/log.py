@@ -1,4 +1,5 @@
-"""Where a run's figures go: metrics.csv, timings.csv and TensorBoard."""
+"""Where a run's figures go: metrics.csv, timings.csv and TensorBoard. What it takes to evaluate while an agent learns
+counts in seconds and steps a second."""
 
 import time
 from pathlib import Path
@@ -20,9 +21,8 @@ class RunLog:
         self.metrics = Table(run / "metrics.csv", keep_until=step)
         self.timings = Table(run / "timings.csv", keep_until=step)
         self.writer = EventFileWriter(str(run))
-        if step is not None:
-            session = self.events.SessionLog(status=self.events.SessionLog.START)
-            self._event(step + 1, session_log=session)
+        session = self.events.SessionLog(status=self.events.SessionLog.START)
+        self._event((step or 0) + 1, session_log=session)
         before = float(self.timings.rows[-1].get("seconds") or 0) if self.timings.rows else 0.0
         self.started = time.perf_counter() - before
 

@@ -112,7 +112,8 @@ class Teams:
                     deterministic=self.deterministic, generator=self.generator,
                 )  # fmt: skip
             elif player.level == 0 and memory is None:
-                self.actions[rows] = torch.from_numpy(random_legal(mask[rows].numpy(), self.layout, self.rng))
+                drawn = torch.from_numpy(random_legal(mask[rows].numpy(), self.layout, self.rng))
+                self.actions[rows] = drawn.view_as(self.actions[rows])
         return self.actions
 
 

@@ -98,21 +98,28 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def average(curves: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Runs in equal parts of x, float64 `[p]` each: "x" (the mean of where values were), "mean", "low" and "high" (the
-    least and the greatest run)."""
-    end = max(places[-1] for places, _ in curves)
-    edges = np.linspace(0, end, POINTS + 1)
-    parts, middles = [], []
-    for places, values in curves:
-        part = np.clip(np.searchsorted(edges, places, side="left") - 1, 0, len(edges) - 2)
-        counts = np.bincount(part, minlength=len(edges) - 1)
-        for found, numbers in ((parts, values), (middles, places)):
-            sums = np.bincount(part, numbers, minlength=len(edges) - 1)
-            found.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
-    stacked, x = np.stack(parts), np.stack(middles)
-    there = ~np.isnan(stacked).all(0)
-    stacked, x = stacked[:, there], np.nanmean(x[:, there], 0)
-    return {"x": x, "mean": np.nanmean(stacked, 0), "low": np.nanmin(stacked, 0), "high": np.nanmax(stacked, 0)}
+    """Runs in equal parts of x, as far as all of them go, float64 `[p]` each: "x" (the mean of where values were),
+    "mean", "low" and "high" (the least and the greatest run). In a part where a run has no value it is taken to lie on
+    the line between its neighbours."""
+    edges = np.linspace(0, min(places[-1] for places, _ in curves), POINTS + 1)
+    means = [_means_in_parts(edges, *curve) for curve in curves]
+    x = np.stack([middles for middles, _ in means])
+    there: np.ndarray = np.isfinite(x).any(0)
+    there[-1] = False  # what lies beyond serves to draw lines to
+    x = np.nanmean(x[:, there], 0)
+    stacked = np.stack(
+        [np.interp(x, middles[told], values[told]) for middles, values in means for told in [~np.isnan(middles)]]
+    )
+    return {"x": x, "mean": stacked.mean(0), "low": stacked.min(0), "high": stacked.max(0)}
+
+
+def _means_in_parts(edges: np.ndarray, places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The means of places and of values in each part between edges, NaN where there are none; the part after the last
+    edge counts too, so that a run of few values has one beyond it."""
+    part = np.searchsorted(edges, places, side="left").clip(1) - 1
+    counts, *sums = (np.bincount(part, weights, len(edges)) for weights in (None, places, values))
+    counts = np.where(counts > 0, counts, np.nan)
+    return sums[0] / counts, sums[1] / counts
 
 
 def words_of(name: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from experiments import flags, runs
 from experiments.bench.common import RESULTS
-from experiments.errors import InputError, check_file
+from experiments.errors import InputError, as_input_error, check_file
 
 ROWS = Path(__file__).parent / "report.toml"
 NEVER = str(10**12)
@@ -96,6 +96,7 @@ def main(argv: list[str]) -> int:
     rows, path = read_rows(), Path(options.out)
     check(options, [row.name for row in rows])
     settings = {row.name: row.settings() for row in rows}
+    stored(path, {"mean", "seconds"})
     results = read_results(path, settings)
     failures = [] if options.table else _train(options, rows, settings, results, path)
     path.with_suffix(".md").write_text(table(rows, results))
@@ -152,8 +153,24 @@ def read_rows() -> list[Row]:
 
 def read_results(path: Path, settings: dict[str, str | None]) -> list[dict]:
     """The results there are, but for those of rows that are gone or have other settings now."""
-    found = json.loads(path.read_text()) if path.exists() else []
+    found = stored(path, set())
     return [one for one in found if settings.get(one["row"], "gone") in (one["settings"], None)]
+
+
+def stored(path: Path, names: set[str]) -> list[dict[str, Any]]:
+    """The results in a file, none where there is no file.
+
+    Raises:
+        InputError: it holds something else, or results that don't tell row, settings, seed and these names.
+    """
+    names = names | {"row", "settings", "seed"}
+    if not path.exists():
+        return []
+    with as_input_error(ValueError, prefix=f"{path} is no file of results, move it or give another --out: "):
+        results = json.loads(path.read_text())
+    if not (isinstance(results, list) and all(isinstance(one, dict) and names <= set(one) for one in results)):
+        raise InputError(f"{path} holds results of another command; give another --out")
+    return results
 
 
 def due(
@@ -218,11 +235,12 @@ def run_all(
                 print(f"failed: {name}, seed {seed}: {error}", flush=True)
                 continue
             results.append({"row": name, "settings": settings[name], "seed": seed, **result})
-            mine = {_key(one) for one in results}  # another process may have added to the file
-            results += [one for one in read_results(path, settings) if _key(one) not in mine]
-            results.sort(key=lambda one: (one["row"], one["seed"]))
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())
+            with runs.locked(path.parent):
+                mine = {_key(one) for one in results}  # another process may have added to the file
+                results += [one for one in read_results(path, settings) if _key(one) not in mine]
+                results.sort(key=lambda one: (one["row"], one["seed"]))
+                write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())
             print(f"[{number}/{len(waiting)}] {name}, seed {seed}: {said}", flush=True)
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -304,8 +322,11 @@ def table(rows: list[Row], results: list[dict]) -> str:
 PREFACE = """\
 Made by `quintet report`. Each seed is a run of the command with `--seed 1`, `--seed 2`, ..., whose last checkpoint, or
 with `--eval-every` the one that did best in other episodes while it learned, then plays whole episodes with its best
-actions (`quintet evaluate`). The mean is that of the seeds' means, with half its 95% interval (Student's t over seeds);
-seconds are those of one core for one run (`--device cpu --threads 1`), from the start of its process to the end."""
+actions (`quintet evaluate`). The mean is that of the seeds' means, with half its 95% interval (Student's t over seeds).
+All seeds play the same episodes, so it says how runs differ, not how episodes do: each run's own interval is in
+report.json. What is known of others' is of the versions that they used; an optimum that was computed is that of who
+knows how much time is left. Seconds are those of one core for one run (`--device cpu --threads 1`), from the start of
+its process to the end."""
 HEAD = "| command | seeds x episodes | return | worst seed | known | seconds |"
 
 

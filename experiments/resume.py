@@ -1,5 +1,6 @@
 """`quintet train --resume`: from a run folder to the training program as it was when it stopped."""
 
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ one; policy, optimiser, normalisers, schedules and random state go on."""
 def resume(options: ResumeOptions) -> int:
     """`quintet train --resume RUN`; returns the exit code."""
     distributed.together(lambda: import_modules(options.module))
-    run, run_config, config, saved = distributed.from_first(lambda: _last(options))
+    with ExitStack() as alone:
+        return _go_on(options, *distributed.from_first(lambda: _last(options, alone)))
+
+
+def _go_on(options: ResumeOptions, run: Path, run_config: runs.RunConfig, config: Any, saved: Any) -> int:
     step = saved["train"]["global_step"] if saved else 0
     choice = distributed.together(lambda: environment(run_config))
     trained = f"{run} was trained on a GPU"
     distributed.together(lambda: train.device_of(run_config.device, trained, "go on where there is one"))
     envs, state = distributed.together(lambda: train.prepare(run_config, config))
-    if distributed.rank() == 0:
-        runs.write_config(run, run_config)
     print(f"resuming {run} after {step:,} steps", flush=True)
     if step and not choice.is_world:
         print(NOT_SAVED.format(choice.id))
@@ -33,15 +36,20 @@ def resume(options: ResumeOptions) -> int:
 
 
 def _logged(run: Path) -> int:
-    """Steps of the last row of its log."""
+    """Steps of the last row but one of its log; if a checkpoint was due there, it had been saved."""
     path = run / "metrics.csv"
     rows = runs.Table.read(path)[1] if path.is_file() else []
-    return int(rows[-1]["step"]) if rows else 0
+    return int(rows[-2]["step"]) if len(rows) > 1 else 0
 
 
-def _last(options: ResumeOptions) -> tuple[Path, runs.RunConfig, Any, Any]:
-    """A run to go on with: its folder, its configuration as it is from now on, and its last checkpoint or None."""
+def _last(options: ResumeOptions, alone: ExitStack) -> tuple[Path, runs.RunConfig, Any, Any]:
+    """A run to go on with: its folder, its configuration as it is from now on, and its last checkpoint or None.
+
+    Nobody else trains it until `alone` is closed.
+    """
     run = runs.find(options.run, options.runs_dir)
+    alone.enter_context(runs.alone(run))
+    runs.remove_drafts(run)
     run_config = runs.read_config(run)
     config = restore_config(run_config)
     if options.total_timesteps is not None and options.total_timesteps < 1:

@@ -17,7 +17,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,7 +43,7 @@ class RunConfig:
     device: str = "cpu"
     vectorization: str = "sync"
     threads: int = 1
-    checkpoint_every: int = 0
+    checkpoint_every: int = 1
     eval_every: int = 0
     eval_episodes: int = 20
     stop_at_return: float | None = None
@@ -54,9 +54,11 @@ class RunConfig:
     """Of the clone that the code ran from, with "+" if files differed from it; None outside a clone."""
 
 
-KINDS = {"algorithm": str, "env_id": str, "env_options": dict, "config": dict, "modules": list,
-         "checkpoint_every": int, "eval_every": int, "eval_episodes": int}  # fmt: skip
+KINDS = {"algorithm": str, "env_id": str, "env_options": dict, "config": dict, "device": str, "vectorization": str,
+         "threads": int, "checkpoint_every": int, "eval_every": int, "eval_episodes": int,
+         "stop_at_return": float | int | None, "modules": list}  # fmt: skip
 """Of fields that config.json may hold wrongly."""
+CHOICES = {"device": ("cpu", "cuda"), "vectorization": ("sync", "async")}
 
 
 def commit() -> str | None:
@@ -86,7 +88,7 @@ def versions() -> dict[str, str]:
 
 
 def create(runs_dir: str | Path, config: RunConfig) -> Path:
-    """Makes the folder of a new run and writes its config.json; two runs never share one.
+    """Makes the folder of a new run, which `write_config` makes a run of; two never share one.
 
     Raises:
         InputError: the folder can't be made there.
@@ -95,7 +97,6 @@ def create(runs_dir: str | Path, config: RunConfig) -> Path:
     name = f"{folder_name(config.env_id)}__{config.algorithm}__{seed}__{time.strftime('%Y%m%d-%H%M%S')}"
     run = _new_folder(Path(runs_dir), name)
     (run / "checkpoints").mkdir()
-    write_config(run, config)
     return run
 
 
@@ -136,8 +137,13 @@ def read_config(run: Path) -> RunConfig:
     try:
         config = RunConfig(**json.loads(path.read_text()))
         for name, kind in KINDS.items():
-            if not isinstance(getattr(config, name), kind):
-                raise ValueError(f"{name} is {getattr(config, name)!r}")
+            value = getattr(config, name)
+            if not isinstance(value, kind) or value not in CHOICES.get(name, (value,)):
+                raise ValueError(f"{name} is {value!r}")
+        if min(config.threads, config.checkpoint_every) < 1 or min(config.eval_every, config.eval_episodes) < 0:
+            raise ValueError("threads or steps are fewer than there can be")
+        if not all(isinstance(name, str) for name in config.modules):
+            raise ValueError(f"modules is {config.modules}")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} can't be read as a run's configuration: {error}") from error
     return config
@@ -171,26 +177,44 @@ def words(run: Path) -> str:
 
 @contextmanager
 def alone(run: Path) -> Iterator[None]:
-    """While this lasts, no other process trains the run; where the system has no such locks, anything goes.
+    """While this lasts, no other process trains the run.
 
     Raises:
         InputError: one does already.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(run, wait=False))
+        except BlockingIOError as error:
+            raise InputError(f"{run} is being trained by another process; wait for it, or stop it") from error
+        yield
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """While this lasts, no other process has the folder's lock; where the system has no such locks, anything goes.
+
+    Raises:
+        BlockingIOError: another has it, and it is not to be waited for.
     """
     try:
         import fcntl
     except ImportError:
         yield
         return
-    folder = os.open(run, os.O_RDONLY)
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise InputError(f"{run} is being trained by another process; wait for it, or stop it") from error
-    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
-        os.close(folder)
+        os.close(opened)
+
+
+def remove_drafts(run: Path) -> None:
+    """Removes what was being written when a process was killed; for who trains the run `alone`."""
+    for path in (path for folder in (run, run / "checkpoints", run / "pool") for path in folder.glob(".*")):
+        if re.fullmatch(r"\..+\.(safetensors|json|csv)\.\d+", path.name):
+            path.unlink()
 
 
 def known_runs(parent: Path) -> list[Path]:
@@ -263,15 +287,19 @@ class Table:
 
     @staticmethod
     def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-        """The columns and the complete rows of a file.
+        """The columns and the rows of a file, but for a last one that was cut off.
 
         Raises:
-            InputError: it is no such table.
+            InputError: it is no such table, or a damaged one.
         """
         try:
             with open(path, newline="") as file:
-                reader = csv.DictReader(file)
-                return list(reader.fieldnames or ()), [row for row in reader if _complete(row)]
+                reader = csv.DictReader(file, strict=True)
+                columns, rows = list(reader.fieldnames or ()), list(reader)
+            if rows and None in rows[-1].values():
+                rows.pop()
+            _check(columns, rows)
+            return columns, rows
         except (OSError, ValueError, csv.Error) as error:
             raise InputError(f"{path} can't be read as a table: {error}; move it away to begin a new one") from error
 
@@ -299,9 +327,19 @@ class Table:
         return text.getvalue()
 
 
-def _complete(row: dict[str, str]) -> bool:
-    """False for a last line that was cut off."""
-    return None not in row.values() and (row.get("step") or "").isdecimal()
+def _check(columns: list[str], rows: list[dict[str, str]]) -> None:
+    """Holds a table to steps and numbers.
+
+    Raises:
+        ValueError: something else is in it.
+    """
+    if columns[:1] not in ([], ["step"]):
+        raise ValueError(f"its first column is {columns[0]!r}, not 'step'")
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values() or not row["step"].isdecimal():
+            raise ValueError(f"its row {number} has another number of columns, or no step")
+        for cell in row.values():
+            float(cell or 0)
 
 
 def _text(value: float) -> str:

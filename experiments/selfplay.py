@@ -7,6 +7,7 @@ against it tell how good it still is. The rest is `agents.ppo`. Read from top to
 
 import copy
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +95,16 @@ def check_envs(envs: Any) -> None:
     """A league takes worlds of two teams that say who won.
 
     Raises:
-        ValueError: other environments.
+        ValueError: other environments, or actions without masks, by which those who know nothing choose.
     """
     statistics = getattr(getattr(envs, "world", None), "statistics", ())
     if getattr(envs, "num_seats", 1) % 2 or not {"won", "lost"} <= set(statistics):
-        raise ValueError("a league needs a world of two teams that says who won, such as quintet/Duel-v0")
+        raise ValueError(
+            "a league needs a world of two teams that says who won, such as quintet/Duel-v0: the first half of its "
+            'seats against the second, with statistics=("won", "lost")'
+        )
+    if getattr(envs, "action_layout", None) is None:
+        raise ValueError("a league needs actions with masks; give the World a `mask`, if only one that allows all")
 
 
 def check_teams(envs: Any, config: Config) -> None:
@@ -135,7 +141,7 @@ class TrainState:
         for name in self.frozen:
             self.pool.add(name, stays=True)
         self.folder: Path | None = None
-        self.kept: set[str] = set()
+        self.kept: deque[set[str]] = deque(maxlen=2)
         self.next_snapshot, self.next_draw, self.next_rating = 0, 0, config.rate_every
         self.references: dict[str, Rating] = {}
 
@@ -163,7 +169,7 @@ class TrainState:
         if self.folder is not None:
             index = json.dumps(self.pool.state_dict(), indent=2) + "\n"
             checkpoint.write_atomic(self.folder / "index.json", index.encode())
-        self.kept = set(self.frozen)
+        self.kept.append(set(self.frozen))
         saved = self.ppo.state_dict()
         for part, playing in zip([saved, *saved["ranks"]], distributed.gather_first(self.playing()), strict=False):
             part["playing"] = playing
@@ -188,7 +194,7 @@ class TrainState:
         names = dict.fromkeys([*(one["name"] for one in saved["pool"]), *playing])
         scripted = _scripted(self.ppo.collector.envs.world, self.config.scripted)
         self.frozen = {name: scripted.get(name) or self._read(name) for name in names}
-        self.kept = set(self.frozen)
+        self.kept.append(set(self.frozen))
         policies = [self.frozen[name] for name in distributed.own(saved)["playing"]]
         self.ppo.collector.set_opponents(policies, torch.zeros(self.ppo.collector.num_envs, dtype=torch.int64))
         self.ppo.load_state_dict(saved)
@@ -198,7 +204,8 @@ class TrainState:
         self.references = {name: Rating(*rating) for name, rating in saved["references"].items()}
 
     def freeze(self) -> None:
-        """The learner as it is joins the pool; who is neither in it nor plays, nor in the last checkpoint, goes."""
+        """The learner as it is joins the pool; who is not in it, does not play, and is in neither of the last two
+        checkpoints, goes."""
         name = f"step_{self.global_step:012d}"
         self.frozen[name] = self._frozen(self.policy.state_dict(), name)
         if self.folder is not None:
@@ -208,8 +215,9 @@ class TrainState:
         for gone in set(self.frozen) - needed:
             del self.frozen[gone]
         if self.folder is not None:
+            needed = needed.union(*self.kept)
             for path in self.folder.glob("step_*.safetensors"):
-                if path.stem not in needed | self.kept:
+                if path.stem not in needed:
                     path.unlink()
 
     def _read(self, name: str) -> Any:
@@ -221,7 +229,7 @@ class TrainState:
         try:
             return checkpoint.load(self.folder / f"{name}.safetensors")["policy"]
         except FileNotFoundError as error:
-            raise ValueError(f"the past version {name} is not in {self.folder}; use an earlier checkpoint") from error
+            raise ValueError(f"the past version {name} is not in {self.folder}; put its file back") from error
 
     def _frozen(self, weights: dict[str, Tensor], name: str) -> Any:
         envs = self.ppo.collector.envs

@@ -169,13 +169,14 @@ def operate(run: Path, path: Path, before: runs.RunConfig, after: runs.RunConfig
         if (run / name).exists():
             shutil.copy(run / name, new_run / name)
     train.save(new_run, state)
+    runs.write_config(new_run, after)  # now it is a run
     envs.close()
     sizes = [sum(parameter.numel() for parameter in policy.parameters()) for policy in (old, new)]
     print(f"{run}: {sizes[0]:,} parameters\n{new_run}: {sizes[1]:,} parameters, after {learner.global_step:,} steps")
     print(told)
     longer = f" --total-timesteps {2 * learner.global_step}"
     done = learner.global_step >= after.config["total_timesteps"]
-    print(f"go on with: quintet train --resume {new_run}{longer if done else ''}")
+    print(f"go on with: quintet train --resume {runs.words(new_run)}{longer if done else ''}")
     return new_run
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from experiments import flags, runs
 from experiments.algorithms import ALGORITHMS, load_algorithm
 from experiments.best import Judge, best_of
-from experiments.errors import InputError, as_input_error
+from experiments.errors import UNWRITABLE, InputError, as_input_error
 from experiments.log import RunLog
 from experiments.progress import ProgressLine
 from experiments.train_flags import Options, ResumeOptions, parse
@@ -92,7 +92,8 @@ def start(options: Options, algorithm: str, choice: EnvChoice, config: Any) -> t
     envs, state = distributed.together(lambda: prepare(run_config, config))
     run = distributed.from_first(lambda: runs.create(options.runs_dir, run_config))
     print(f"training {algorithm} on {choice.id} into {run}", flush=True)
-    return run, train(run, run_config, config, envs, state, options)
+    with runs.alone(run) if distributed.rank() == 0 else nullcontext():
+        return run, train(run, run_config, config, envs, state, options)
 
 
 def prepare(run_config: runs.RunConfig, config: Any) -> tuple[Any, Any]:
@@ -243,6 +244,8 @@ def train(
 ) -> int:
     """Trains into a run folder, from the beginning or from a checkpoint, and tells what came of it; closes `envs`.
 
+    The caller holds that nobody else trains the run; config.json is written when all is known to fit.
+
     Returns:
         the exit code: 0 when it is complete, 128 + the signal's number when a signal stopped it.
     """
@@ -254,9 +257,11 @@ def train(
     if saved is not None:
         with as_input_error(ValueError, RuntimeError, KeyError, prefix="the checkpoint doesn't fit: "):
             state.load_state_dict(saved["train"])
+    if first:
+        runs.write_config(run, run_config)
     stop_at = run_config.stop_at_return if options.stop_at_return is None else options.stop_at_return
     try:
-        with _failures_told(run, run_config, state), runs.alone(run) if first else nullcontext():
+        with _failures_told(run, run_config, state):
             stopped_by = _loop(run, run_config, config, envs, state, saved is not None, stop_at)
     except KeyboardInterrupt:
         print(
@@ -294,6 +299,13 @@ def _failures_told(run: Path, run_config: runs.RunConfig, state: Any) -> Iterato
             f"{run_config.env_id} broke down after {state.global_step:,} steps: {error}\n"
             f"what was learned is in {kept}; once the environment is mended, go on with: {_again(run)} "
             "(QUINTET_DEBUG=1 shows where it broke)"
+        ) from error
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise InputError(
+            f"{run} can't be written to after {state.global_step:,} steps: {error.strerror}\n"
+            f"make it possible, then go on from the last checkpoint with: {_again(run)}"
         ) from error
     except distributed.Lost as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's; this process ends by itself

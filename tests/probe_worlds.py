@@ -192,3 +192,50 @@ def racing() -> World:
         reset=[*world.reset, touchy],  # pyright: ignore
         step=[*world.step, (racy, NUM_DOTS), (crowd, 2, 3)],  # pyright: ignore
     )
+
+
+PENNIES = np.dtype([("won", np.int32, (2,)), ("lost", np.int32, (2,))])
+
+
+@rule
+def begin_pennies(state):
+    for seat in range(2):
+        state.won[seat] = np.int32(0)
+        state.lost[seat] = np.int32(0)
+
+
+@rule
+def match_pennies(state):
+    """The first seat wins where both choose alike; 2 loses whatever the other chose."""
+    alike = state.action[0] == state.action[1]
+    winner = 0 if state.action[1] == 2 or (alike and state.action[0] != 2) else 1
+    state.won[winner] = np.int32(1)
+    state.lost[1 - winner] = np.int32(1)
+    state.terminated = np.uint8(1)
+
+
+@rule
+def observe_pennies(seat, obs):
+    obs[0] = real(seat)
+
+
+@rule
+def mask_pennies(mask):
+    mask[0] = True
+    mask[1] = True
+
+
+def pennies() -> World:
+    """Two teams of one seat with one choice each, of which 2 is illegal; nobody is scripted."""
+    return World(
+        name="Pennies",
+        state=PENNIES,
+        reset=begin_pennies,
+        step=match_pennies,
+        observe=observe_pennies,
+        mask=mask_pennies,
+        observation_space=spaces.Box(0, 1, (1,), np.float32),
+        action_space=spaces.Discrete(3),
+        num_seats=2,
+        statistics=("won", "lost"),
+    )

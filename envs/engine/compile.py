@@ -16,6 +16,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -54,7 +55,7 @@ def kernels(world: World) -> Kernels:
         if DEBUG:
             _LOADED[digest] = _plain_kernels(source, found | {name: fronted(rule) for name, rule in rules.items()})
         else:
-            _LOADED[digest] = _compiled(world, digest, source, found | rules)
+            _LOADED[digest] = _compiled(world, digest, source, found, rules)
     return _LOADED[digest]
 
 
@@ -70,18 +71,25 @@ def _plain_kernels(source: str, namespace: dict[str, Any]) -> Kernels:
     return Kernels(*(namespace[name] for name in Kernels._fields))
 
 
-def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any]) -> Kernels:
+def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any], rules: dict[str, Rule]) -> Kernels:
     import numba
 
     from envs.engine.fixed import fixing
     from envs.engine.linking import in_one_piece
 
+    def check() -> None:
+        if fingerprint(world, source, rules) != digest:
+            raise ValueError(
+                f"{world.name}: a global that its rules read is not what it was when the world was made; globals are "
+                "constants of compiled rules, so hand over what changes in params or tables"
+            )
+
     path, cached = driver_file(world.name, digest, source)
-    namespace |= {
+    namespace |= rules | {
         "jit": numba.njit(**JIT_OPTIONS),
         "jit_part": numba.njit(**JIT_OPTIONS, forceinline=num_phases(world) < SMALL_WORLD),
         "fixed": fixing(param_records(world), world.fixed),
-        "jit_cached": lambda function: in_one_piece(numba.njit(**JIT_OPTIONS, cache=cached)(function)),
+        "jit_cached": lambda function: in_one_piece(_lenient(numba.njit(**JIT_OPTIONS, cache=cached)(function)), check),
     }
     spec = importlib.util.spec_from_file_location(f"quintet_driver_{digest}", path)
     assert spec is not None and spec.loader is not None
@@ -90,6 +98,38 @@ def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any])
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return Kernels(*(getattr(module, field) for field in Kernels._fields))
+
+
+def _lenient(dispatcher: Any) -> Any:
+    """Has a function compiled anew where what was cached of it is damaged, and warns where it can't be cached."""
+    cache = dispatcher._cache
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(*key: Any) -> Any:
+        try:
+            return load(*key)
+        except Exception:  # numba unpickles what it finds and hands it to LLVM, so it may be any
+            with suppress(OSError):
+                cache.flush()
+            return None
+
+    def save_overload(*key_and_code: Any) -> None:
+        try:
+            save(*key_and_code)
+        except OSError as error:
+            _warn_uncached(error)
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
+    return dispatcher
+
+
+def _warn_uncached(error: OSError) -> None:
+    warnings.warn(
+        f"compiled worlds can't be cached in {cache_folder()} ({error.strerror}), so each process compiles anew; "
+        "set QUINTET_CACHE_DIR to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def cache_folder() -> Path:
@@ -115,12 +155,7 @@ def driver_file(name: str, digest: str, source: str) -> tuple[Path, bool]:
         _prune(folder)
         return path, True
     except OSError as error:
-        warnings.warn(
-            f"compiled worlds can't be cached in {cache_folder()} ({error.strerror}), so each process compiles anew; "
-            "set QUINTET_CACHE_DIR to a folder that can be written",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        _warn_uncached(error)
     scratch = Path(tempfile.mkdtemp(prefix="quintet-")) / "driver.py"
     scratch.write_text(source)
     return scratch, False
@@ -171,7 +206,7 @@ def _pieces(value: Any, seen: set[Any], names: tuple[str, ...] = ()) -> Iterator
     elif isinstance(value, np.ndarray):
         yield repr((value.dtype.descr, value.shape)).encode() + value.tobytes()
     elif isinstance(value, tuple | list):
-        yield f"{type(value).__name__} of {len(value)}".encode()
+        yield f"{type(value).__name__} {getattr(value, '_fields', '')} of {len(value)}".encode()
         for one in value:
             yield from _pieces(one, seen, names)
     elif isinstance(value, type):
@@ -209,7 +244,12 @@ def _function_pieces(function: FunctionType, seen: set[Any]) -> Iterator[bytes]:
         yield from _pieces(cell.cell_contents, seen, names)
     steps = list(dis.get_instructions(function))
     called = {one.argval for one in steps if one.opname == "LOAD_GLOBAL"}
-    if "print" in called - function.__globals__.keys():
+    if not DEBUG and any(one.opname == "RAISE_VARARGS" for one in steps):
+        raise ValueError(
+            f"the rule {function.__name__} raises or asserts, which compiled rules can't: a GPU would go on without a "
+            "word; do so under QUINTET_DEBUG=1 alone, or in `validate`"
+        )
+    if not DEBUG and "print" in called - function.__globals__.keys():
         raise ValueError(f"the rule {function.__name__} prints, which compiled rules can't; use QUINTET_DEBUG=1")
     _refuse_chance(function, steps)
     for name in names:

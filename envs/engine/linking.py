@@ -6,7 +6,7 @@ driver's entry point is compiled, every function that it reaches is only lowered
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
@@ -103,14 +103,15 @@ class Compiled(event.Listener):
         """Nothing to do."""
 
 
-def in_one_piece(entry: Any) -> Any:
-    """Makes a dispatcher, whose name no function bears that it calls, compile in one piece; returns it.
+def in_one_piece(entry: Any, check: Callable[[], None]) -> Any:
+    """Makes a dispatcher, whose name no function bears that it calls, compile in one piece, after a check; returns it.
 
     The functions that it calls forget what was compiled of them, so that Python may call them as usual.
     """
     compile_entry = entry.compile
 
     def compile(argument_types: Any) -> Any:
+        check()
         listener, name = Compiled(), entry.py_func.__qualname__
         # under numba's own lock: functions of other threads, too, wait until it is as usual again
         with global_compiler_lock, _linked_but(name), event.install_listener("numba:compile", listener):

@@ -89,6 +89,16 @@ class ActionLayout(NamedTuple):
         blocks = zip(self.num_blocks, self.sizes[1:], strict=True)
         return self.sizes[0] + sum(count * size for count, size in blocks)
 
+    def parts(self, mask: Any) -> list[np.ndarray]:
+        """What masks bool `[..., M]` allow of each part, `[..., size]`; of a later part, what they do of any kind."""
+        mask, start = np.asarray(mask), self.sizes[0]
+        found = [mask[..., :start]]
+        for size, blocks in zip(self.sizes[1:], self.num_blocks, strict=True):
+            block = mask[..., start : start + size * blocks]
+            found.append(block.reshape(*mask.shape[:-1], blocks, size).any(axis=-2))
+            start += size * blocks
+        return found
+
 
 class ObsField(NamedTuple):
     """One named slice of a flat observation row, `[..., width]`; `field.view(obs)` is `[..., *shape]`."""
@@ -154,7 +164,8 @@ class World:
     frame_skip: int = 1
     """Ticks that a step plays with the same actions, fewer where the episode ends; their rewards are added up."""
     mask: Phases | None = None
-    """Marks what is legal in one seat's row of actions, `[M]` bool, which comes to it all False."""
+    """Marks what is legal in one seat's row of actions, `[M]` bool, which comes to it all False. Callers are not held
+    to it, so rules must bear every action of the space."""
     action_layout: ActionLayout | None = None
     """How the mask divides; by default the parts of the action space side by side."""
     obs_layout: dict[str, ObsField] | None = None

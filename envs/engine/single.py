@@ -1,5 +1,6 @@
 """One world, one seat, as an ordinary `gymnasium.Env`: a batch of one without autoreset."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -72,9 +73,15 @@ class SingleEnv(gymnasium.Env):
         pictures = self.worlds.render()
         return None if pictures is None else pictures[0]
 
-    def action_masks(self) -> np.ndarray:
-        """The current mask as one bool row `[M]`, as sb3-contrib calls for it."""
-        return self.worlds.action_masks()[0]
+    @property
+    def action_masks(self) -> Callable[[], np.ndarray]:
+        """Gives the current mask, one bool row, the parts of the action side by side, as sb3-contrib calls for it.
+
+        Raises:
+            AttributeError: the world has no masks, so that `hasattr` says so.
+        """
+        masks = self.worlds.action_masks
+        return lambda: masks()[0]
 
     def close(self) -> None:
         """Closes the window, if there is one."""
@@ -102,10 +109,5 @@ def sample_mask(space: spaces.Space, layout: ActionLayout, row: np.ndarray) -> A
 
     A later part's mask depends on the verb; here it is what any verb allows.
     """
-    parts: list[Any] = [row[: layout.sizes[0]]]
-    start = layout.sizes[0]
-    for size, blocks in zip(layout.sizes[1:], layout.num_blocks, strict=True):
-        parts.append(row[start : start + size * blocks].reshape(blocks, size).any(axis=0))
-        start += size * blocks
-    masks = tuple(part.astype(np.int8) for part in parts)
+    masks = tuple(part.astype(np.int8) for part in layout.parts(row))
     return masks[0] if isinstance(space, spaces.Discrete) else masks

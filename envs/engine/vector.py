@@ -77,6 +77,11 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         self.num_worlds, self.first_world = num_worlds, first_world
         self.seats = _seats(world, seats)
         self.num_seats = len(self.seats)
+        if self.num_seats < world.num_seats and not world.scripted_levels:
+            absent = sorted(set(range(world.num_seats)) - set(self.seats))
+            raise ValueError(
+                f"{world.name} has no scripted players for the seats {absent}; take all, by envs.make_vec or PettingZoo"
+            )
         self.num_envs = num_worlds * self.num_seats
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {
@@ -387,15 +392,25 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
         """
         self._records.set_control(control)
 
-    def action_masks(self) -> np.ndarray:
-        """The current masks, bool `[num_envs, M]`, as sb3-contrib calls for them."""
-        if self.action_layout is None:
+    @property
+    def action_masks(self) -> Callable[[], np.ndarray]:
+        """Gives the current masks, bool `[num_envs, sum of the parts' sizes]`, as sb3-contrib calls for them.
+
+        Raises:
+            AttributeError: the world has no masks, so that `hasattr` says so.
+        """
+        layout = self.action_layout
+        if layout is None:
             raise AttributeError(f"{self.world.name} has no action masks")
-        return np.asarray(self.observe()[1]["action_mask"])
+        return lambda: np.concatenate(layout.parts(self._host(self.observe()[1]["action_mask"])), axis=-1)
+
+    @staticmethod
+    def _host(values: Any) -> np.ndarray:
+        return values.cpu().numpy() if isinstance(values, torch.Tensor) else values
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """One uint8 `[height, width, 3]` picture a world ("rgb_array"); in "human" mode shows world 0."""
-        if self.render_mode is None:
+        if self.render_mode is None and self.world.draw is not None:
             raise ValueError('nothing to render: make the env with render_mode="rgb_array" or "human"')
         if self.render_mode == "human":
             self.draw(0)

@@ -129,9 +129,3 @@ class CudaVectorEnv(WorldVectorEnv):
             return {}
         terms = self._records.field("terms")[:, self._seat_numbers].flatten(0, 1).float()
         return {name: column.clone() for name, column in zip(self.world.reward_terms, terms.unbind(1), strict=True)}
-
-    def action_masks(self) -> np.ndarray:
-        """The current masks, bool `[num_envs, M]`, on the host, as sb3-contrib calls for them."""
-        if self.action_layout is None:
-            raise AttributeError(f"{self.world.name} has no action masks")
-        return self.observe()[1]["action_mask"].cpu().numpy()

@@ -11,6 +11,7 @@ from envs.engine.rules import (
     DEBUG,
     ENGINE_FIELDS,
     ActionLayout,
+    ObsField,
     Rule,
     World,
     arguments,
@@ -50,6 +51,7 @@ def check(world: World) -> None:
         default_layout(world.action_space)
     if world.action_layout is not None:
         _layout(world, world.action_layout)
+    _obs_layout(world)
 
 
 KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
@@ -83,6 +85,9 @@ def _state(world: World) -> None:
         raise ValueError(f"a world's name is of letters, digits, '_', '.' and '-', got {world.name!r}")
     if world.state.names is None:
         raise ValueError(f"{world.name}: state must be a structured dtype with named fields, got {world.state}")
+    for name in world.state.names:
+        if world.state[name].base.kind not in "biufV":
+            raise ValueError(f"{world.name}: state field {name!r} must be of numbers, got {world.state[name]}")
     if taken := sorted(set(world.state.names) & set(ENGINE_FIELDS)):
         raise ValueError(f"{world.name}: the engine owns the state fields {taken}; give yours other names")
     if np.min(world.max_episode_steps) < 0:
@@ -135,6 +140,20 @@ def _layout(world: World, layout: "ActionLayout") -> None:
             f"{world.name}: action_layout must have the sizes {sizes} of {world.action_space} and, for each part but "
             f"the first, {sizes[0]} kinds of -1 or more; got {layout}"
         )
+
+
+def _obs_layout(world: World) -> None:
+    """Networks of entities take rows apart by it."""
+    width = int(np.prod(world.observation_space.shape or (1,)))
+    for name, one in (world.obs_layout or {}).items():
+        if not isinstance(one, ObsField):
+            raise ValueError(f"{world.name}: obs_layout[{name!r}] must be an ObsField, got {one!r}")
+        columns = one.slice.indices(width)
+        if one.slice.stop is None or one.slice.stop > width or len(range(*columns)) != np.prod(one.shape):
+            raise ValueError(
+                f"{world.name}: obs_layout[{name!r}] must be a slice within the {width} numbers of a row, as many as "
+                f"its shape {one.shape} holds; got {one.slice}"
+            )
 
 
 def _fixed(world: World) -> None:

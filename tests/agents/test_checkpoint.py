@@ -2,9 +2,11 @@
 
 import json
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -116,6 +118,20 @@ def test_damage_is_noticed_anywhere(tmp_path: Path) -> None:
         except ValueError as error:
             assert str(path) in str(error)
     assert harmless <= 1
+
+
+def test_a_changed_scalar_is_noticed_and_files_of_the_first_format_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    checkpoint.save(path, {"global_step": 640})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"640", b"642"))
+    with pytest.raises(ValueError, match="doesn't match its checksum; move it away"):
+        checkpoint.load(path)
+    tree = {"dict": [["a", {"tensor": "/a"}], ["n", 3]]}
+    checksum = zlib.crc32(np.zeros(2, np.float32).tobytes(), zlib.crc32(b"/a torch.float32 [2]"))
+    first = json.dumps({"format": 1, "checksum": checksum, "tree": tree})
+    save_file({"/a": torch.zeros(2)}, path, {checkpoint.KEY: first})
+    assert checkpoint.load(path)["n"] == 3
 
 
 @pytest.mark.parametrize("keep", [0, 4, 40, -1, -8])

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HELPER = """
 from envs.engine.rules import rule
 import numpy as np
@@ -40,11 +42,11 @@ print(float(reward), sum(stats.cache_hits.values()), sum(stats.cache_misses.valu
 """
 
 
-def run(folder: Path, cache: Path) -> tuple[str, str]:
-    """Plays one step of the world in `folder`; returns what it printed."""
+def run(folder: Path, cache: Path, program: str = PROGRAM) -> tuple[str, str]:
+    """Plays one step of the world in `folder`, or another program; returns what it printed."""
     environ = {**os.environ, "QUINTET_CACHE_DIR": str(cache), "PYTHONPATH": f"{folder}{os.pathsep}{os.getcwd()}"}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environ, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr
 
@@ -68,6 +70,59 @@ def test_rules_in_a_file_by_another_name_are_found(tmp_path: Path) -> None:
     (tmp_path / "helper.py").rename(tmp_path / "aid.py")
     (tmp_path / "tiny.py").write_text(WORLD.replace("from helper", "from aid"))
     assert run(tmp_path, tmp_path / "cache")[0] == "2.5 0 1"
+
+
+@pytest.mark.parametrize("content", [b"", b"damaged", None])
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_what_is_damaged_in_the_cache_is_compiled_anew(tmp_path: Path, ending: str, content: bytes | None) -> None:
+    (tmp_path / "tiny.py").write_text(WORLD)
+    (tmp_path / "helper.py").write_text(HELPER.replace("REWARD", "2.5"))
+    cache = tmp_path / "cache"
+    assert run(tmp_path, cache)[0] == "2.5 0 1"
+    for path in cache.rglob(f"*.{ending}"):
+        path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    assert run(tmp_path, cache)[0] == "2.5 0 1"
+    assert run(tmp_path, cache)[0] == "2.5 1 0"
+
+
+FULL_DISK = """
+import errno
+from numba.core.caching import IndexDataCacheFile
+def save(self, key, data):
+    raise OSError(errno.ENOSPC, "No space left on device")
+IndexDataCacheFile.save = save
+"""
+
+
+def test_a_full_disk_is_said_and_play_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(FULL_DISK + WORLD)
+    (tmp_path / "helper.py").write_text(HELPER.replace("REWARD", "2.5"))
+    printed, warned = run(tmp_path, tmp_path / "cache")
+    assert printed == "2.5 0 1"
+    assert "can't be cached" in warned and "No space left on device" in warned
+
+
+CHANGED = """
+import envs, helper, tiny
+helper.AMOUNT = 2.5
+one = envs.make_vec(tiny.WORLD, 1)
+helper.AMOUNT = 7.5
+try:
+    one.reset()
+except ValueError as error:
+    print(error)
+other = envs.make_vec(tiny.WORLD, 1)
+other.reset()
+print(float(other.step([0])[1]))
+"""
+
+
+def test_a_global_that_changes_before_rules_are_compiled_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(WORLD)
+    (tmp_path / "helper.py").write_text("AMOUNT = 0.0\n" + HELPER.replace("REWARD", "AMOUNT"))
+    refused, reward = run(tmp_path, tmp_path / "cache", CHANGED)[0].splitlines()
+    assert "a global that its rules read is not what it was" in refused and "in params or tables" in refused
+    assert reward == "7.5"
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_play_goes_on(tmp_path: Path) -> None:

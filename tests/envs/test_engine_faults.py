@@ -18,10 +18,11 @@ from gymnasium import spaces
 
 import envs
 from envs.arena import parallel_env
-from envs.engine import World, real, rule
+from envs.engine import ObsField, World, real, rule
 from envs.engine.canvas import Canvas
 from envs.engine.rules import ActionLayout
 from envs.gridworld.levels import Level
+from tests.probe_worlds import pennies
 
 STATE = np.dtype([("x", np.int32)])
 
@@ -97,6 +98,10 @@ def asks_seat(state, seat):
         ({"max_episode_steps": 60.5}, "max_episode_steps must be whole numbers, got 60.5"),
         ({"max_episode_steps": [3, 4]}, "max_episode_steps has 2 numbers for 1 rows of params"),
         ({"observation_space": spaces.Box(-1, 1, (1,), np.float64)}, "Box is of np.float32 or np.uint8"),
+        ({"state": np.dtype([("x", object)])}, "state field 'x' must be of numbers, got object"),
+        ({"obs_layout": {"own": (slice(0, 1), (1,))}}, r"obs_layout\['own'\] must be an ObsField"),
+        ({"obs_layout": {"own": ObsField(slice(0, 2), (2,))}}, "must be a slice within the 1 numbers of a row"),
+        ({"obs_layout": {"own": ObsField(slice(0, 1), (2,))}}, r"as many as its shape \(2,\) holds"),
     ],
 )
 def test_a_wrong_world_is_refused_when_it_is_made(fields: dict[str, Any], message: str) -> None:
@@ -112,6 +117,11 @@ def writes_what_is_not_there(state):
 @rule
 def prints(state):
     print(state.x)
+
+
+@rule
+def asserts(state):
+    assert state.x < 9
 
 
 @rule
@@ -160,6 +170,7 @@ def writes_a_global(state):
     [
         (writes_what_is_not_there, "the rules can't be compiled: .*'z'"),
         (prints, "the rule prints prints, which compiled rules can't"),
+        (asserts, "the rule asserts raises or asserts, which compiled rules can't"),
         (calls_itself, "the rule calls_itself calls itself"),
         (draws_by_numpy, r"draws_by_numpy draws from np.random; use randint or uniform of envs.engine"),
         (draws_by_python, "draws_by_python draws from random; use randint"),
@@ -172,6 +183,12 @@ def writes_a_global(state):
 def test_a_rule_that_can_not_be_compiled_says_why(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         envs.make_vec(world(step=wrong), 2, num_threads=1).reset()  # pyright: ignore
+
+
+def test_a_seat_that_nobody_plays_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Pennies has no scripted players for the seats \[1\]; take all"):
+        envs.make_vec(pennies(), 2, seats=(0,))
+    assert envs.make_vec(pennies(), 2).num_envs == 4
 
 
 def test_threads_compile_side_by_side_and_numba_stays_as_it_is(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 import envs
 from agents import ppo
 from experiments.matches import Player, Tally, match, play
+from tests.probe_worlds import pennies
 
 EASY, RANDOM = Player("easy", 1), Player("random")
 
@@ -18,6 +19,14 @@ def duels(number: int, seed: int) -> Any:
 def test_easy_beats_random_from_both_sides() -> None:
     assert match(duels, EASY, RANDOM, 20, seed=3) == Tally(20, 0, 0)
     assert match(duels, RANDOM, EASY, 19, batch=4, seed=3) == Tally(0, 20, 0)
+
+
+def test_random_play_of_one_choice_wins_half_and_is_legal() -> None:
+    def make(number: int, seed: int) -> Any:
+        return envs.make_vec(pennies(), number, seed=seed, num_threads=1, autoreset_mode="Disabled")
+
+    tally = match(make, RANDOM, Player("other"), 400, seed=1)
+    assert tally.games == 400 and 160 < tally.won < 240 and tally.drawn == 0
 
 
 def test_a_policy_holds_its_team_alone() -> None:

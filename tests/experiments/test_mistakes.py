@@ -1,7 +1,9 @@
 """Users' mistakes and machines' failures: a line that says what to do, and nothing lost."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,6 +164,98 @@ def test_two_processes_do_not_train_one_run(run: Path, capsys: pytest.CaptureFix
     assert "is being trained by another process" in said
     with runs.alone(run):
         pass
+
+
+def test_a_resume_that_is_refused_changes_nothing(run: Path, capsys: pytest.CaptureFixture) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with runs.alone(run):
+        told(capsys, "train", "--resume", str(run), "--total-timesteps", "4096")
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_run_that_was_killed_as_its_first_checkpoint_was_written_begins_anew(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", "--checkpoint-every", "256", steps=512)
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)
+    lines = (cut / "metrics.csv").read_text().splitlines()
+    (cut / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")
+    assert lines[2].startswith("256,")
+    for path in runs.checkpoints(cut):
+        path.unlink()
+    draft = cut / "checkpoints" / ".step_000000000256.safetensors.99999"
+    draft.write_bytes(b"half")
+    assert cli.main(["train", "--resume", str(cut), "--eval-episodes", "0"]) == 0
+    assert (cut / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    assert not draft.exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("step,", "stop,", "its first column is 'stop', not 'step'"),
+        ("\n128,", '\n128,"', "can't be read as a table"),
+        ("\n256,", "\n256,1,1,1,1,1,1,1,1,1,1,1,1,1,", "its row 2 has another number of columns"),
+        ("\n256,", "\n256,0.1x", "could not convert string to float"),
+    ],
+)
+def test_a_damaged_log_is_told_and_kept(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, before: str, after: str, message: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    damaged = (copy / "metrics.csv").read_text().replace(before, after, 1)
+    (copy / "metrics.csv").write_text(damaged)
+    said = told(capsys, "train", "--resume", str(copy), "--total-timesteps", "2048", "--eval-episodes", "0")
+    assert message in said and "move it away" in said
+    assert (copy / "metrics.csv").read_text() == damaged
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("device", "cqu"), ("threads", "2"), ("threads", 0), ("checkpoint_every", 0), ("stop_at_return", "x"),
+        ("modules", [3]), ("eval_episodes", -1), ("seed", 1.5),
+    ],
+)  # fmt: skip
+def test_what_a_configuration_can_not_say_is_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str, value: Any
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (config["config"] if name == "seed" else config)[name] = value
+    (copy / "config.json").write_text(json.dumps(config))
+    said = told(capsys, "train", "--resume", str(copy), "--total-timesteps", "2048")
+    assert "config" in said and "Traceback" not in said
+
+
+def test_a_full_disk_is_told_with_the_way_on(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+
+    free = 3  # for config.json, metrics.csv and timings.csv
+
+    def fill(file: int) -> None:
+        nonlocal free
+        free -= 1
+        if free < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("agents.checkpoint.os.fsync", fill)
+    resume = ("train", "--resume", str(copy), "--total-timesteps", "2048", "--eval-episodes", "0")
+    said = told(capsys, *resume)
+    assert "can't be written to after 640 steps: No space left" in said and f"train --resume {copy}" in said
+    assert "No space left on device; make room" in told(capsys, *resume)
+    monkeypatch.undo()
+    assert cli.main(list(resume)) == 0
+
+
+@pytest.mark.parametrize("content", ['""', "[", "[1]", '[{"row": 1}]'])
+def test_a_file_of_other_results_is_told(tmp_path: Path, capsys: pytest.CaptureFixture, content: str) -> None:
+    (tmp_path / "x.json").write_text(content)
+    assert "give another --out" in told(capsys, "report", "--table", "--out", str(tmp_path / "x.json"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

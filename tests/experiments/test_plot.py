@@ -41,11 +41,20 @@ def test_seeds_of_one_setting_are_one_curve(tmp_path: Path) -> None:
     assert [[float(x) for x in row] for row in same] == [[10, 2, 1, 3], [20, 3, 2, 4], [30, 4, 3, 5]]
 
 
-def test_seconds_come_from_the_timings_and_uneven_runs_are_averaged_where_they_are() -> None:
+def test_uneven_runs_are_averaged_as_far_as_all_of_them_go() -> None:
     long, short = (np.array([10.0, 20, 30, 40]), np.array([1.0, 1, 1, 1])), (np.array([10.0, 20]), np.array([3.0, 5]))
     found = average([long, short])
-    assert found["x"].tolist() == [10, 20, 30, 40]
-    assert found["mean"].tolist() == [2, 3, 1, 1] and found["high"].tolist() == [3, 5, 1, 1]
+    assert found["x"].tolist() == [10, 20]
+    assert found["mean"].tolist() == [2, 3] and found["high"].tolist() == [3, 5]
+
+
+def test_runs_with_values_at_other_places_are_averaged_along_their_lines() -> None:
+    slow, fast = (np.arange(12.0, 145, 12), np.full(12, 15.0)), (np.arange(10.0, 121, 10), np.full(12, 30.0))
+    found = average([slow, fast])
+    assert len(found["x"]) > 15 and found["x"].max() <= 120
+    assert (found["mean"] == 22.5).all() and (found["low"] == 15).all() and (found["high"] == 30).all()
+    ramp = average([(np.array([0.0, 100]), np.array([0.0, 10])), (np.arange(1.0, 101), np.zeros(100))])
+    assert ramp["high"] == pytest.approx(ramp["x"] / 10, abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,21 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert {one.name for one in whole.pool.members} <= files
 
 
+def test_the_last_checkpoint_but_one_finds_its_past_versions(tmp_path: Path) -> None:
+    state = TrainState(duels(), SMALL)
+    state.use_folder(make(tmp_path / "run"))
+    saved = []
+    for _ in learn(state.ppo.collector.envs, SMALL, state):
+        saved.append(state.state_dict())
+    members = [{one["name"] for one in part["pool"]} for part in saved]
+    assert members[-1] - members[-2], "a version was frozen between the two"
+    for part in saved[-2:]:
+        other = TrainState(duels(), SMALL)
+        other.use_folder(tmp_path / "run")
+        other.load_state_dict(part)
+        assert other.global_step == part["global_step"]
+
+
 def make(path: Path) -> Path:
     """A folder."""
     path.mkdir()

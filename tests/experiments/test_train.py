@@ -169,6 +169,8 @@ def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path, monke
     config = runs.RunConfig("q", "ALE/Pong-v5:x", {}, {"seed": 3})
     made = [runs.create(tmp_path, config) for _ in range(3)]
     assert [run.name for run in made] == [f"ALE-Pong-v5-x__q__3__20260101-000000{end}" for end in ("", "-2", "-3")]
+    assert not runs.known_runs(tmp_path), "none is a run before its config.json is written"
+    runs.write_config(made[2], config)
     assert runs.read_config(made[2]) == config
 
 
