@@ -93,8 +93,10 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
         ValueError: another space; it names the algorithms that fit.
     """
     if not isinstance(action_space, spaces.Box) or len(action_space.shape) != 1:
-        others = "dqn or ppo" if isinstance(action_space, spaces.Discrete) else "ppo"
-        raise ValueError(f"DDPG needs a one-dimensional Box action space, got {action_space}; use {others}")
+        several = isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1
+        others = "use ppo" if several else "wrap the env so that its actions are a vector"
+        others = "use dqn or ppo" if isinstance(action_space, spaces.Discrete) else others
+        raise ValueError(f"DDPG needs a one-dimensional Box action space, got {action_space}; {others}")
     if not action_space.is_bounded() or not (action_space.low < action_space.high).all():
         raise ValueError(f"DDPG needs bounds that are finite and apart, got {action_space}; use ppo")
     Encoder(observation_space)

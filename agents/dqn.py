@@ -124,8 +124,10 @@ def check_spaces(observation_space: spaces.Space, action_space: spaces.Space) ->
         ValueError: another space; it names the algorithms that fit.
     """
     if not isinstance(action_space, spaces.Discrete):
-        others = "ddpg or ppo" if isinstance(action_space, spaces.Box) else "ppo"
-        raise ValueError(f"DQN needs a Discrete action space, got {action_space}; use {others}")
+        flat = isinstance(action_space, spaces.Box | spaces.MultiDiscrete) and len(action_space.shape) == 1
+        others = "use ppo" if flat else "wrap the env so that its actions are one choice"
+        others = "use ddpg or ppo" if flat and isinstance(action_space, spaces.Box) else others
+        raise ValueError(f"DQN needs a Discrete action space, got {action_space}; {others}")
     Encoder(observation_space)
 
 

@@ -9,13 +9,16 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
 from torch import Tensor
 
+from agents.networks import is_image
+
 
 class Encoder:
     """Turns a batch of observations of any Gymnasium space into one tensor `[num_envs, ...]`.
 
     Box stays a Box (floats become float32, uint8 images stay uint8). Discrete becomes int64 `[num_envs]`, any product
     of Discretes (MultiDiscrete, MultiBinary, Tuple or Dict of these) int64 `[num_envs, parts]`. Other Dicts and Tuples
-    are flattened to float32 `[num_envs, features]`, in the order of `gymnasium.spaces.flatten`.
+    are flattened to float32 `[num_envs, features]`, in the order of `gymnasium.spaces.flatten`; the pixels of uint8
+    images among them are divided by 255.
 
     Attributes:
         space: one observation's space after encoding: Box, Discrete or MultiDiscrete.
@@ -32,6 +35,8 @@ class Encoder:
             start = np.asarray(self.space.start, np.int64)
             self.low, self.high = torch.as_tensor(start), torch.as_tensor(start + np.asarray(size, np.int64) - 1)
             self.dtype = torch.int64
+        elif isinstance(space, spaces.Tuple | spaces.Dict):
+            self.scales = _scales(space)
 
     def __call__(self, obs: Any) -> Tensor:
         """A batch as the vector env gave it -> tensor `[num_envs, *shape]` on the same device.
@@ -68,7 +73,7 @@ class Encoder:
     def _flattened(self, obs: Any) -> np.ndarray:
         num_envs = len(_leaves(self.raw_space, obs)[0])
         rows = iterate(batch_space(self.raw_space, num_envs), obs)
-        return np.stack([np.asarray(spaces.flatten(self.raw_space, row)) for row in rows])
+        return np.stack([np.asarray(spaces.flatten(self.raw_space, row)) for row in rows]) * self.scales
 
 
 def _brief(obs: Tensor) -> str:
@@ -94,9 +99,24 @@ def encoded_space(space: spaces.Space) -> spaces.Space:
     if parts:
         sizes, firsts = zip(*parts, strict=True)
         return spaces.MultiDiscrete(np.array(sizes), start=np.array(firsts))
-    if isinstance(space, spaces.Tuple | spaces.Dict) and space.is_np_flattenable and spaces.flatdim(space):
+    if isinstance(space, spaces.Tuple | spaces.Dict) and _flattens(space) and spaces.flatdim(space):
         return spaces.Box(-np.inf, np.inf, (spaces.flatdim(space),), np.float32)
     raise ValueError(f"observations of {space} have no fixed size; wrap the env so that they are a Box or Discrete")
+
+
+def _flattens(space: spaces.Space) -> bool:
+    try:
+        return space.is_np_flattenable
+    except NotImplementedError:  # a space of somebody's own
+        return False
+
+
+def _scales(space: spaces.Space) -> np.ndarray:
+    """What a flattened observation is multiplied by, float32 `[d]`: pixels come as 0..1, as networks of pictures take
+    them."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return np.concatenate([_scales(part) for part in _subspaces(space)])
+    return np.full(spaces.flatdim(space), 1 / 255 if is_image(space) else 1, np.float32)
 
 
 def discrete_parts(space: spaces.Space) -> list[tuple[int, int]] | None:

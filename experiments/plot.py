@@ -104,8 +104,7 @@ def average(curves: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray
     edges = np.linspace(0, min(places[-1] for places, _ in curves), POINTS + 1)
     means = [_means_in_parts(edges, *curve) for curve in curves]
     x = np.stack([middles for middles, _ in means])
-    there: np.ndarray = np.isfinite(x).any(0)
-    there[-1] = False  # what lies beyond serves to draw lines to
+    there = np.flatnonzero(np.isfinite(x[:, :-1]).any(0))  # what lies beyond serves to draw lines to
     x = np.nanmean(x[:, there], 0)
     stacked = np.stack(
         [np.interp(x, middles[told], values[told]) for middles, values in means for told in [~np.isnan(middles)]]

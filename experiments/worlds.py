@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ def choose(env_id: str, options: dict[str, Any] | None = None) -> EnvChoice:
     known = gymnasium.registry
     if env_id not in known:
         nearest = did_you_mean(env_id, known) or did_you_mean(env_id, envs.registered_worlds(), "quintet/")
-        raise InputError(f"no environment {env_id!r}{nearest}; `quintet envs --all` lists them")
+        more = "`quintet envs --all` lists them, --module NAME imports what registers more"
+        raise InputError(f"no environment {env_id!r}{nearest}; {more}")
     choice = EnvChoice(env_id, {name: _absolute(value) for name, value in (options or {}).items()})
     _check_options(choice)
     return choice
@@ -138,6 +139,9 @@ def env_options(env_id: str) -> tuple[dict[str, inspect.Parameter], bool]:
         for name, one in parameters.items()
         if name not in NOT_OPTIONS and one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)
     }
+    if is_atari(env_id):  # learned in ale_py's batches, watched one by one
+        batch = inspect.signature(_creator(spec.vector_entry_point)).parameters
+        named = {name: one for name, one in named.items() if name in batch and name != "game"}
     return named, open_ended
 
 
@@ -232,7 +236,9 @@ def make_one(choice: EnvChoice) -> Any:
             settings = {"autoreset_mode": AutoresetMode.NEXT_STEP}
             mode = {"vectorization_mode": "sync", "vector_kwargs": settings}
             if is_atari(choice.id):
-                mode |= {"wrappers": [_seen_as_in_batches], "frameskip": 1}
+                skip = choice.options.get("frameskip", 4)
+                mode |= {"wrappers": [lambda env: _seen_as_in_batches(env, skip)]}
+                choice = replace(choice, options=choice.options | {"frameskip": 1})
         return gymnasium.make_vec(choice.id, 1, render_mode="rgb_array", **mode, **choice.options)
 
 
@@ -249,11 +255,25 @@ def is_atari(env_id: str) -> bool:
     return env_id.startswith("ALE/")
 
 
-def _seen_as_in_batches(env: gymnasium.Env) -> gymnasium.Env:
-    """An Atari game with the observations of ale_py's batches."""
+def _seen_as_in_batches(env: gymnasium.Env, frame_skip: int) -> gymnasium.Env:
+    """An Atari game that is seen, and begins, as in ale_py's batches."""
     from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
-    return FrameStackObservation(AtariPreprocessing(env), 4)
+    return FrameStackObservation(FireReset(AtariPreprocessing(env, frame_skip=frame_skip)), 4)
+
+
+class FireReset(gymnasium.Wrapper):
+    """Presses FIRE when an episode begins, as games such as Breakout wait for it."""
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """As the game's, after FIRE where it has that."""
+        obs, info = self.env.reset(**options)
+        meanings: list[str] = self.unwrapped.get_action_meanings()  # pyright: ignore
+        if "FIRE" in meanings:
+            obs, _, terminated, truncated, info = self.env.step(meanings.index("FIRE"))
+            if terminated or truncated:
+                return self.env.reset(**options)
+        return obs, info
 
 
 def make_world(choice: EnvChoice, seats: Sequence[int] | None = None) -> Any:

@@ -456,7 +456,10 @@ class WorldVectorEnv(gymnasium.vector.VectorEnv):
 
 
 class NumpyVectorEnv(WorldVectorEnv):
-    """The same, NumPy in and out: what `gymnasium.make_vec` gives."""
+    """The same, NumPy in and out: what `gymnasium.make_vec` gives.
+
+    `infos["episode"]` is there already: a `RecordEpisodeStatistics` of Gymnasium's is to have another `stats_key`.
+    """
 
     _wrap = staticmethod(np.asarray)
 

@@ -12,10 +12,11 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from agents import ppo
+from agents.encoding import Encoder
 from agents.rollout import Collector, EnvError
 from experiments import runs
 from experiments.cli import main
-from experiments.worlds import EnvChoice, make_batch
+from experiments.worlds import EnvChoice, FireReset, make_batch
 
 LENGTH = 7
 
@@ -198,3 +199,53 @@ def test_an_actor_that_went_astray_is_not_the_environment_s_fault(
     assert main([*words.split(), "--learning-rate", "1e6", "--device", "cpu", "--runs-dir", str(tmp_path)]) == 2
     assert "training went astray: after" in capsys.readouterr().err
     assert not runs.checkpoints(runs.find("latest", str(tmp_path)))
+
+
+class Mission(spaces.Space):
+    """A space of somebody's own, such as MiniGrid's texts."""
+
+
+@pytest.mark.parametrize("space", [Mission(), spaces.Dict(mission=Mission(), direction=spaces.Discrete(4))])
+def test_a_space_of_somebodys_own_is_told(space: spaces.Space) -> None:
+    with pytest.raises(ValueError, match="have no fixed size; wrap the env"):
+        Encoder(space)
+
+
+def test_pixels_of_a_picture_beside_other_things_come_as_shares() -> None:
+    space = spaces.Dict(
+        icon=spaces.Box(0, 255, (2, 2, 3), np.uint8), picture=spaces.Box(0, 255, (36, 36, 1), np.uint8),
+        speed=spaces.Box(-1, 1, (1,), np.float32),
+    )  # fmt: skip
+    obs = {name: np.full((2, *(part.shape or ())), 51, part.dtype) for name, part in space.items()}
+    seen = Encoder(space)(obs)
+    assert seen.shape == (2, 12 + 36 * 36 + 1) and seen.dtype == torch.float32
+    assert (seen[:, :12] == 51).all() and seen[:, 12:-1] == pytest.approx(0.2) and (seen[:, -1] == 51).all()
+
+
+def test_a_wrapped_world_without_masks_is_learned_from() -> None:
+    make = lambda: gymnasium.wrappers.TransformReward(gymnasium.make("quintet/CartPole-v1"), lambda r: 2 * float(r))  # noqa: E731
+    batch = gymnasium.vector.SyncVectorEnv([make] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    collector = Collector(batch, seed=1)
+    rollout = collector.new_rollout(4)
+    collector.collect(lambda obs, *_: (torch.zeros(2, dtype=torch.int64), collector.memory, {}), rollout)
+    assert (rollout.rewards == 2).all() and rollout.action_mask is None
+
+
+class Served(gymnasium.Env):
+    """Waits for FIRE."""
+
+    observation_space, action_space = spaces.Discrete(2), spaces.Discrete(2)
+
+    def __init__(self, meanings: list[str]) -> None:
+        self.get_action_meanings = lambda: meanings
+
+    def reset(self, **options: Any) -> tuple[int, dict]:
+        return 0, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict]:
+        return action, 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(("meanings", "seen"), [(["NOOP", "FIRE"], 1), (["NOOP", "UP"], 0)])
+def test_a_game_that_waits_for_fire_begins(meanings: list[str], seen: int) -> None:
+    assert FireReset(Served(meanings)).reset()[0] == seen
