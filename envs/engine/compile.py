@@ -77,19 +77,16 @@ def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any],
     from envs.engine.fixed import fixing
     from envs.engine.linking import in_one_piece
 
-    def check() -> None:
-        if fingerprint(world, source, rules) != digest:
-            raise ValueError(
-                f"{world.name}: a global that its rules read is not what it was when the world was made; globals are "
-                "constants of compiled rules, so hand over what changes in params or tables"
-            )
+    def cached_kernel(function: Callable[..., Any]) -> Any:
+        dispatcher = _lenient(numba.njit(**JIT_OPTIONS, cache=cached)(function))
+        return in_one_piece(dispatcher, lambda: check_unchanged(world, digest, source, rules))
 
     path, cached = driver_file(world.name, digest, source)
     namespace |= rules | {
         "jit": numba.njit(**JIT_OPTIONS),
         "jit_part": numba.njit(**JIT_OPTIONS, forceinline=num_phases(world) < SMALL_WORLD),
         "fixed": fixing(param_records(world), world.fixed),
-        "jit_cached": lambda function: in_one_piece(_lenient(numba.njit(**JIT_OPTIONS, cache=cached)(function)), check),
+        "jit_cached": cached_kernel,
     }
     spec = importlib.util.spec_from_file_location(f"quintet_driver_{digest}", path)
     assert spec is not None and spec.loader is not None
@@ -98,6 +95,19 @@ def _compiled(world: World, digest: str, source: str, namespace: dict[str, Any],
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return Kernels(*(getattr(module, field) for field in Kernels._fields))
+
+
+def check_unchanged(world: World, digest: str, source: str, rules: dict[str, Rule]) -> None:
+    """To be asked before rules are compiled, which is when their globals are read.
+
+    Raises:
+        ValueError: what they read is not what the digest was made of.
+    """
+    if fingerprint(world, source, rules) != digest:
+        raise ValueError(
+            f"{world.name}: a global that its rules read is not what it was when the world was made; globals are "
+            "constants of compiled rules, so hand over what changes in params or tables"
+        )
 
 
 def _lenient(dispatcher: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from envs.engine.compile import driver_file, fingerprint
+from envs.engine.compile import check_unchanged, driver_file, fingerprint
 from envs.engine.cuda_driver import cuda_source, launch_shape, max_registers
 from envs.engine.cuda_llvm import compile_ir
 from envs.engine.driver import constants
@@ -58,11 +58,14 @@ class Kernel:
     """One world's kernel for a batch of `num_worlds`; called as the CPU's `drive`, without the range of worlds."""
 
     def __init__(self, world: World, num_worlds: int) -> None:
-        self._drive = _driver(world)
+        self._drive, self._check = _driver(world)
         self._shape = launch_shape(world, num_worlds)
 
     def __call__(self, *arguments: Any) -> None:
         """Queues a step on torch's current stream; arrays are of `array`."""
+        if self._check is not None:  # the first call compiles
+            self._check()
+            self._check = None
         stream = 0 if simulated() else _stream()
         with as_on_the_cpu():
             self._drive[(*self._shape, stream)](*arguments)
@@ -108,8 +111,8 @@ def select(device: torch.device) -> torch.device:
     return torch.device("cuda", index)
 
 
-def _driver(world: World) -> Any:
-    """The compiled kernel, which keeps what it compiles on disk, beside the CPU's."""
+def _driver(world: World) -> tuple[Any, Callable[[], None] | None]:
+    """The kernel, which keeps what it compiles on disk, beside the CPU's, and what is to be asked before it does."""
     from numba import config
 
     config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # pyright: ignore[reportAttributeAccessIssue]
@@ -125,7 +128,7 @@ def _driver(world: World) -> Any:
             return jit(function, cache=cached, **limit)
 
         _LOADED[digest] = namespace(world, rules, kernel, path)["drive"]
-    return _LOADED[digest]
+    return _LOADED[digest], lambda: check_unchanged(world, digest, f"{source}{limit}", rules)
 
 
 def _share_memory() -> None:

@@ -103,7 +103,7 @@ def test_a_full_disk_is_said_and_play_goes_on(tmp_path: Path) -> None:
 
 
 CHANGED = """
-import envs, helper, tiny
+import envs, helper, tiny, torch
 helper.AMOUNT = 2.5
 one = envs.make_vec(tiny.WORLD, 1)
 helper.AMOUNT = 7.5
@@ -117,10 +117,19 @@ print(float(other.step([0])[1]))
 """
 
 
-def test_a_global_that_changes_before_rules_are_compiled_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_global_that_changes_before_rules_are_compiled_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
     (tmp_path / "tiny.py").write_text(WORLD)
     (tmp_path / "helper.py").write_text("AMOUNT = 0.0\n" + HELPER.replace("REWARD", "AMOUNT"))
-    refused, reward = run(tmp_path, tmp_path / "cache", CHANGED)[0].splitlines()
+    if device == "cuda":
+        for name in ("NUMBA_ENABLE_CUDASIM", "QUINTET_DEBUG"):
+            monkeypatch.setenv(name, "1")
+    program = CHANGED.replace("WORLD, 1", f"WORLD, 1, device={device!r}").replace(
+        "step([0])", "step(torch.tensor([0]))"
+    )
+    refused, reward = run(tmp_path, tmp_path / "cache", program)[0].splitlines()
     assert "a global that its rules read is not what it was" in refused and "in params or tables" in refused
     assert reward == "7.5"
 
