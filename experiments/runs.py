@@ -287,17 +287,16 @@ class Table:
 
     @staticmethod
     def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-        """The columns and the rows of a file, but for a last one that was cut off.
+        """The columns and the rows of a file, but for a last line that was cut off.
 
         Raises:
             InputError: it is no such table, or a damaged one.
         """
         try:
             with open(path, newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                columns, rows = list(reader.fieldnames or ()), list(reader)
-            if rows and None in rows[-1].values():
-                rows.pop()
+                whole = [line for line in file if line.endswith("\n")]
+            reader = csv.DictReader(whole, strict=True)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
             _check(columns, rows)
             return columns, rows
         except (OSError, ValueError, csv.Error) as error:

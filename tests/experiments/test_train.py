@@ -182,6 +182,9 @@ def test_a_table_takes_new_columns_and_drops_later_rows(tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_text() == "step,a,b\n1,0.1,\n2,0.333333333,7\n3,,nan\n"
     runs.Table(tmp_path / "t.csv", keep_until=2).add(4, {"a": 1.0})
     assert (tmp_path / "t.csv").read_text() == "step,a,b\n1,0.1,\n2,0.333333333,7\n4,1,\n"
+    with open(tmp_path / "t.csv", "a") as file:
+        file.write("5,0.2,1e-")
+    assert [row["step"] for row in runs.Table.read(tmp_path / "t.csv")[1]] == ["1", "2", "4"], "a line that was cut off"
     runs.Table(tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text() == "step\n"
 
