@@ -93,17 +93,17 @@ def test_a_line_has_means_and_intervals_over_seeds_and_what_was_not_run_says_so(
     other = RESULT | {"games": {"easy": LOST, "medium": LOST, "hard": LOST}, "seconds": 500.0}
     about = {"row": base.name, "settings": settings}
     results = [
-        about | {"seed": 1} | RESULT,
-        about | {"seed": 2} | other,
+        about | {"seed": 1} | RESULT | {"commit": "abcdefabcdef"},
+        about | {"seed": 2} | other | {"commit": "01234567890+"},
         about | {"seed": 3, "settings": "old"} | other,
     ]
     (tmp_path / "ablation.json").write_text(json.dumps(results))
     run(tmp_path, "--table")
     page = (tmp_path / "ablation.md").read_text()
     command = " ".join(["quintet", *base.words, "--seed K"])
-    # 100 and 25 per cent: mean 62.5; Student's t for one degree of freedom 12.706 times 75 / 2
-    shares = "62.5 ± 476.5 | 25.0 ± 0.0 | 25.0 ± 0.0"
-    assert f"| 2 of 3, others not run | 3,000,064 | {shares} | 27.5 ± 0.0 | 30.0 ± 0.0 | 450 | `{command}` |" in page
+    shares = "62.5 (25 to 100) | 25.0 (25 to 25) | 25.0 (25 to 25)"
+    told = f"3,000,064 | {shares} | 27.5 ± 0.0 | 30.0 ± 0.0 | 450 | 0123456+, abcdefa"
+    assert f"| 2 of 3, others not run | {told} | `{command}` |" in page
     assert f"| memory | {memory.about} | not run | 5,000,000 |" in page
     assert "![ratings over agent-steps](ablation_duel.png)" in page and "ablation_arena" not in page
     assert (tmp_path / "ablation_duel.png").read_bytes().startswith(b"\x89PNG")

@@ -24,7 +24,7 @@ def test_the_table_has_a_row_and_a_column_each() -> None:
     ratings = {name: Rating(mu, 1.0) for name, mu in (("a", 9.0), ("b", 1.0), ("c", 0.0))}
     lines = table("quintet/Duel-v0", ["a", "b", "c"], TALLIES, ratings, Options(run=("r",), games=10)).splitlines()
     assert "10 games a pair, trained players take their best actions" in lines[0]
-    assert lines[2] == "| | player | rating | 1 | 2 | 3 |"
+    assert lines[2] == "| | player | rating ± standard error | 1 | 2 | 3 |"
     assert lines[4] == "| 1 | a | 9.0 ± 1.0 |  | 85 [54, 96] | 100 [72, 100] |"
     assert lines[6] == "| 3 | c | 0.0 ± 1.0 | 0 [0, 28] | 50 [24, 76] |  |"
 
