@@ -72,8 +72,7 @@ def test_rules_in_a_file_by_another_name_are_found(tmp_path: Path) -> None:
     assert run(tmp_path, tmp_path / "cache")[0] == "2.5 0 1"
 
 
-@pytest.mark.parametrize("content", [b"", b"damaged", None])
-@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize(("ending", "content"), [("nbi", b""), ("nbc", None)])
 def test_what_is_damaged_in_the_cache_is_compiled_anew(tmp_path: Path, ending: str, content: bytes | None) -> None:
     (tmp_path / "tiny.py").write_text(WORLD)
     (tmp_path / "helper.py").write_text(HELPER.replace("REWARD", "2.5"))
