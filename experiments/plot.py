@@ -106,9 +106,11 @@ def average(curves: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray
     x = np.stack([middles for middles, _ in means])
     there = np.flatnonzero(np.isfinite(x[:, :-1]).any(0))  # what lies beyond serves to draw lines to
     x = np.nanmean(x[:, there], 0)
-    stacked = np.stack(
-        [np.interp(x, middles[told], values[told]) for middles, values in means for told in [~np.isnan(middles)]]
-    )
+    lines = []
+    for middles, values in means:
+        told = np.isfinite(middles)
+        lines.append(np.interp(x, middles[told], values[told]))
+    stacked = np.stack(lines)
     return {"x": x, "mean": stacked.mean(0), "low": stacked.min(0), "high": stacked.max(0)}
 
 

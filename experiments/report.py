@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,8 +96,7 @@ def main(argv: list[str]) -> int:
     rows, path = read_rows(), Path(options.out)
     check(options, [row.name for row in rows])
     settings = {row.name: row.settings() for row in rows}
-    stored(path, {"mean", "seconds"})
-    results = read_results(path, settings)
+    results = read_results(path, settings, {"mean", "seconds"})
     failures = [] if options.table else _train(options, rows, settings, results, path)
     path.with_suffix(".md").write_text(table(rows, results))
     print(f"written: {path.with_suffix('.md')}")
@@ -151,24 +150,24 @@ def read_rows() -> list[Row]:
     return rows
 
 
-def read_results(path: Path, settings: dict[str, str | None]) -> list[dict]:
+def read_results(path: Path, settings: dict[str, str | None], names: Collection[str] = ()) -> list[dict]:
     """The results there are, but for those of rows that are gone or have other settings now."""
-    found = stored(path, set())
+    found = stored(path, names)
     return [one for one in found if settings.get(one["row"], "gone") in (one["settings"], None)]
 
 
-def stored(path: Path, names: set[str]) -> list[dict[str, Any]]:
+def stored(path: Path, names: Collection[str]) -> list[dict[str, Any]]:
     """The results in a file, none where there is no file.
 
     Raises:
         InputError: it holds something else, or results that don't tell row, settings, seed and these names.
     """
-    names = names | {"row", "settings", "seed"}
+    needed = {"row", "settings", "seed", *names}
     if not path.exists():
         return []
     with as_input_error(ValueError, prefix=f"{path} is no file of results, move it or give another --out: "):
         results = json.loads(path.read_text())
-    if not (isinstance(results, list) and all(isinstance(one, dict) and names <= set(one) for one in results)):
+    if not (isinstance(results, list) and all(isinstance(one, dict) and needed <= set(one) for one in results)):
         raise InputError(f"{path} holds results of another command; give another --out")
     return results
 

@@ -58,7 +58,8 @@ class Kernel:
     """One world's kernel for a batch of `num_worlds`; called as the CPU's `drive`, without the range of worlds."""
 
     def __init__(self, world: World, num_worlds: int) -> None:
-        self._drive, self._check = _driver(world)
+        self._drive, check = _driver(world)
+        self._check: Callable[[], None] | None = check
         self._shape = launch_shape(world, num_worlds)
 
     def __call__(self, *arguments: Any) -> None:
@@ -111,7 +112,7 @@ def select(device: torch.device) -> torch.device:
     return torch.device("cuda", index)
 
 
-def _driver(world: World) -> tuple[Any, Callable[[], None] | None]:
+def _driver(world: World) -> tuple[Any, Callable[[], None]]:
     """The kernel, which keeps what it compiles on disk, beside the CPU's, and what is to be asked before it does."""
     from numba import config
 

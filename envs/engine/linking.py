@@ -79,10 +79,10 @@ class WithoutAddresses:
 
 
 class Compiled(event.Listener):
-    """Collects the dispatchers that are compiled."""
+    """Collects the dispatchers that are compiled, after a check."""
 
-    def __init__(self) -> None:
-        self.dispatchers: list[Any] = []
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.check, self.dispatchers = check, list[Any]()
 
     def on_start(self, event: Any) -> None:
         """Notes a function whose compilation begins.
@@ -90,6 +90,8 @@ class Compiled(event.Listener):
         Raises:
             ValueError: it is given a field of the state under one of the names in `APART`.
         """
+        if not self.dispatchers:
+            self.check()
         function = event.data["dispatcher"].py_func
         for name, kind in zip(signature(function).parameters, event.data["args"], strict=False):
             if name in APART and isinstance(kind, types.NestedArray):
@@ -106,13 +108,13 @@ class Compiled(event.Listener):
 def in_one_piece(entry: Any, check: Callable[[], None]) -> Any:
     """Makes a dispatcher, whose name no function bears that it calls, compile in one piece, after a check; returns it.
 
-    The functions that it calls forget what was compiled of them, so that Python may call them as usual.
+    What is found in the cache on disk is not checked: it is what its name says. The functions that it calls forget what
+    was compiled of them, so that Python may call them as usual.
     """
     compile_entry = entry.compile
 
     def compile(argument_types: Any) -> Any:
-        check()
-        listener, name = Compiled(), entry.py_func.__qualname__
+        listener, name = Compiled(check), entry.py_func.__qualname__
         # under numba's own lock: functions of other threads, too, wait until it is as usual again
         with global_compiler_lock, _linked_but(name), event.install_listener("numba:compile", listener):
             try:
